@@ -4,6 +4,7 @@ import { strata } from '../infra/cli/run-command.ts';
 import { administrator, inDatabases } from './platform-databases.ts';
 import {
   type Answer,
+  ASK_EVERY_MS,
   call,
   onboardOwnTenant,
   operatorToken,
@@ -123,19 +124,25 @@ test('alert move-failed: a move whose execution is stopped, until the next move 
   const start = () =>
     call('POST', `/tenants/${slug}/moves`, { token: operator, body: { targetTier: 'business' } });
   const ended = async (path: string) => {
-    await vi.waitUntil(async () => (await get(path)).body.status !== 'running', { timeout: 60_000 });
-    return (await get(path)).body.status;
+    await vi.waitUntil(async () => (await get(path)).body.status !== 'running', {
+      timeout: 60_000,
+      interval: ASK_EVERY_MS,
+    });
+    return (await get(path)).body;
   };
   const { body: move, headers } = await start();
   await states.send(new StopExecutionCommand({ executionArn: move.executionArn }));
-  expect(await ended(headers.get('location') as string)).toBe('aborted');
+  expect(await ended(headers.get('location') as string)).toMatchObject({ status: 'aborted' });
   for (let times = 0; times < 2; times++) await tick();
   const alerts = async () => (await get(`/alerts?kind=move-failed&tenantId=${tenantId}`)).body.items;
   const [alert, ...more] = await alerts();
   expect(more).toEqual([]);
   expect(alert).toMatchObject({ status: 'open', severity: 'critical', details: { moveId: move.moveId } });
   const again = await start();
-  expect(await ended(again.headers.get('location') as string)).toBe('succeeded');
+  expect(await ended(again.headers.get('location') as string)).toMatchObject({
+    status: 'succeeded',
+    reason: null,
+  });
   await tick();
   expect(await alerts()).toMatchObject([{ alertId: alert.alertId, status: 'resolved' }]);
 });
