@@ -221,9 +221,16 @@ export function hourlyOf(
   };
 }
 
-/** Of an Enterprise tenant: three secrets, five alarms, a key. */
+/**
+ * What each dedicated database has besides instances, proxy and storage. A test compares it with the template. AWS bills
+ * an alarm for each metric that it looks at.
+ */
+export const FIXED_PARTS_OF_DEDICATED = { secrets: 3, alarms: 10, alarmMetrics: 12, keys: 1 };
+
+/** Of an Enterprise tenant, a month. */
 export function fixedOfDedicated({ secretMonth, alarmMonth, keyMonth }: RegionPrices): number {
-  return 3 * secretMonth + 5 * alarmMonth + keyMonth;
+  const { secrets, alarmMetrics, keys } = FIXED_PARTS_OF_DEDICATED;
+  return secrets * secretMonth + alarmMetrics * alarmMonth + keys * keyMonth;
 }
 
 /** Of burstable and memory-optimised classes: two up to `large`, then four and doubling. */

@@ -66,8 +66,8 @@ export function costModel(basis: CostBasis): string {
     '',
     '### Dedicated database (Enterprise)',
     '',
-    'Instances, the proxy in front of them, three secrets, five alarms, a key, and storage. What all tenants share is not in',
-    'these.',
+    'Instances, the proxy in front of them, three secrets, ten alarms of 12 metrics, a key, and storage. What all tenants',
+    'share is not in these.',
     '',
     ...table(
       ['size', 'instances', 'storage', 'ours', 'strategy', ''],
