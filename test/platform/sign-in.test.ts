@@ -83,7 +83,9 @@ describe('strata login', () => {
     expect(refused).toMatchObject({
       code: 1,
       out: '',
-      error: expect.stringMatching(/^this command needs an operator’s token, .*strata logout or strata login/),
+      error: expect.stringMatching(
+        /^this command needs an operator’s token, .*strata logout or strata login/,
+      ),
     });
     // The trigger has noted it.
     const { body } = await call('GET', `/tenants/${slug}/users`, { token: operator });
