@@ -120,3 +120,5 @@ export const HOURS_OF_A_MONTH = 730;
 export const LEAST_PROXY_ACUS = 8;
 export const LEAST_PROXY_VCPUS = 2;
 export const LEAST_CACHE_GB = 0.1;
+/** What the stack of a dedicated database makes beside cluster and proxy, and the tenant's own key. */
+export const FIXED_OF_DEDICATED = { secrets: 3, alarms: 10, alarmMetrics: 12, keys: 1 } as const;

@@ -8,6 +8,7 @@ import { type DatabaseSize, DEFAULT_DATABASE_SIZE } from '../contracts/database-
 import {
   type CostBasis,
   type DedicatedSize,
+  FIXED_OF_DEDICATED,
   HOURS_OF_A_MONTH,
   type Installation,
   LEAST_CACHE_GB,
@@ -221,9 +222,10 @@ export function hourlyOf(
   };
 }
 
-/** Of an Enterprise tenant: three secrets, five alarms, a key. */
+/** Dollars a month of an Enterprise tenant's secrets, alarms and key. */
 export function fixedOfDedicated({ secretMonth, alarmMonth, keyMonth }: RegionPrices): number {
-  return 3 * secretMonth + 5 * alarmMonth + keyMonth;
+  const { secrets, alarmMetrics, keys } = FIXED_OF_DEDICATED;
+  return secrets * secretMonth + alarmMetrics * alarmMonth + keys * keyMonth;
 }
 
 /** Of burstable and memory-optimised classes: two up to `large`, then four and doubling. */
