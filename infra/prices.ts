@@ -50,6 +50,7 @@ const usEast: RegionPrices = {
   apiMillion: 1,
   transitionsMillion: 25,
   alarmMonth: 0.1,
+  dashboardMonth: 3,
   metricMonth: 0.3,
   logGb: 0.5,
   logScanGb: 0.005,
@@ -99,13 +100,28 @@ export const prices: PricesConfig = {
 
 /** Interface endpoints of a region's network, each in every zone. */
 const ENDPOINT_SERVICES = 4;
-/** Of the stacks of a region with one cell; the home region has the operators' API too. */
-const ALARM_METRICS = { home: 130, other: 117, furtherCell: 19 };
 /** Three for each of the API's functions and each tier with its cells, or the dedicated databases. */
 const METRICS_OF_A_FUNCTION = 3;
 const API_FUNCTIONS = 5;
-const SECRETS = { registry: 4, cell: 3, cache: 2 };
-const KEYS = 3;
+
+/** What stands in stacks, whatever tenants do. A test counts it in the templates (test/infra/region-prices.test.ts). */
+interface Standing {
+  readonly alarmMetrics: number;
+  readonly dashboards: number;
+  readonly secrets: number;
+  readonly keys: number;
+}
+const NOTHING: Standing = { alarmMetrics: 0, dashboards: 0, secrets: 0, keys: 0 };
+/** The stacks that each region has once. */
+const REGION: Standing = { alarmMetrics: 110, dashboards: 1, secrets: 4, keys: 3 };
+/** What the home region has more than others: the operators' API and the registry's key. */
+const HOME: Standing = { ...NOTHING, alarmMetrics: 4, keys: 1 };
+const CELL: Standing = { ...NOTHING, alarmMetrics: 16, secrets: 3 };
+const CACHE: Standing = { ...NOTHING, alarmMetrics: 1, secrets: 2 };
+/** The way to one other region. */
+const LINK: Standing = { ...NOTHING, alarmMetrics: 2 };
+/** The copies of backups in a second AWS region. */
+const BACKUP_COPIES: Standing = { ...NOTHING, keys: 1 };
 
 /** What the bill of a region is computed from. @throws {Error} the region has no prices. */
 export function costBasisOf(config: StrataConfig, region: RegionConfig): CostBasis {
@@ -122,11 +138,18 @@ export function costBasisOf(config: StrataConfig, region: RegionConfig): CostBas
   };
 }
 
-export function installationOf({ registry, regions }: StrataConfig, region: RegionConfig): Installation {
+export function installationOf(config: StrataConfig, region: RegionConfig): Installation {
+  const { registry, regions, backups } = config;
   const isHome = regions[0]?.key === region.key;
   const { cells, dedicated, availabilityZones } = region;
-  const alarms = isHome ? ALARM_METRICS.home : ALARM_METRICS.other;
-  const caches = cells.filter(({ cache }) => cache !== undefined).length;
+  const standing = [
+    REGION,
+    ...(isHome ? [HOME] : []),
+    ...cells.flatMap(({ cache }) => (cache ? [CELL, CACHE] : [CELL])),
+    ...regions.slice(1).map(() => LINK),
+    ...(backups.secondRegions?.[region.key] ? [BACKUP_COPIES] : []),
+  ];
+  const count = (what: keyof Standing) => standing.reduce((sum, part) => sum + part[what], 0);
   return {
     isHome,
     registry: { instances: 1 + registry.readers, minCapacity: registry.minCapacity },
@@ -145,10 +168,11 @@ export function installationOf({ registry, regions }: StrataConfig, region: Regi
     zones: availabilityZones.length,
     endpoints: ENDPOINT_SERVICES * availabilityZones.length,
     natGateways: 0,
-    alarmMetrics: alarms + ALARM_METRICS.furtherCell * (cells.length - 1) + caches,
+    alarmMetrics: count('alarmMetrics'),
+    dashboards: count('dashboards'),
     customMetrics: METRICS_OF_A_FUNCTION * API_FUNCTIONS * (2 * cells.length + 1),
-    secrets: SECRETS.registry + SECRETS.cell * cells.length + SECRETS.cache * caches,
-    keys: KEYS,
+    secrets: count('secrets'),
+    keys: count('keys'),
   };
 }
 

@@ -187,6 +187,7 @@ export function billOf(basis: CostBasis, tenants: readonly TenantFigures[], peri
   add('endpoints', installation.endpoints * prices.endpointHour * hours, standing);
   add('nat-gateways', installation.natGateways * prices.natHour * hours, standing);
   add('alarms', installation.alarmMetrics * prices.alarmMonth * months, standing);
+  add('dashboards', installation.dashboards * prices.dashboardMonth * months, standing);
   add('metrics', installation.customMetrics * prices.metricMonth * months, standing);
   add('secrets', installation.secrets * prices.secretMonth * months, standing);
   add('keys', installation.keys * prices.keyMonth * months, standing);
