@@ -5,7 +5,7 @@ import { DATABASE_SIZES } from '../../functions/contracts/database-size.ts';
 import { FIXED_OF_DEDICATED, HOURS_OF_A_MONTH } from '../../functions/contracts/price-table.ts';
 import { fixedOfDedicated, hourlyOf } from '../../functions/costs/bill.ts';
 import { config } from '../../infra/config.ts';
-import { costBasisOf } from '../../infra/prices.ts';
+import { costBasisOf } from '../../infra/cost-basis.ts';
 import { alarmMetrics } from './alarm-metrics.ts';
 import { sharedAssembly } from './synthesized-app.ts';
 

@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { HOURS_OF_A_MONTH } from '../../functions/contracts/price-table.ts';
 import { billOf } from '../../functions/costs/bill.ts';
 import type { StrataConfig } from '../../infra/config.ts';
-import { costBasisOf, installationOf } from '../../infra/prices.ts';
+import { costBasisOf, installationOf } from '../../infra/cost-basis.ts';
 import { alarmMetrics } from './alarm-metrics.ts';
 import { VARIANTS, type Variant } from './assemblies.ts';
 import { listOf } from './iam-statements.ts';

@@ -1,4 +1,5 @@
 import { sql } from 'kysely';
+import type { TenantStatus } from '../../contracts/tenant.ts';
 import { type Place, routeTo } from '../../places/place.ts';
 import { requestAccountsOf } from '../../registry/account-requests.ts';
 import type { RegistryExecutor } from '../../registry/data-api.ts';
@@ -6,7 +7,7 @@ import { type JsonText, parseJson } from '../../registry/registry-column.ts';
 import { asText, columnValue, jsonValue, now } from '../../registry/registry-expressions.ts';
 import { registrySql } from '../../registry/registry-sql.ts';
 import { registryTables } from '../../registry/registry-tables.ts';
-import { readFeatures, type TenantStatus } from '../../registry/tenant-record.ts';
+import { readFeatures } from '../../registry/tenant-record.ts';
 
 /** A row of `tenants` as JSON, because the registries of two regions may temporarily have different versions. */
 export type TenantRow = Readonly<Record<string, unknown>> & { readonly tenant_name: string };
