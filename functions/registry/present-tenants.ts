@@ -3,8 +3,7 @@ import { type RawBuilder, sql } from 'kysely';
 /**
  * Which of the tenants this region has and has not begun to erase: for statements that write what was found out about
  * tenants some time ago. They are locked, so that an erasure either begins after the statement and erases what it wrote,
- * or has begun before it, and then the tenant is not among them. (`for key share` would not wait for the change of status
- * with which an erasure begins.)
+ * or has begun before it, and then the tenant is not among them.
  * @param ids a query of ids, as SQL.
  */
 export const presentTenants = (ids: RawBuilder<unknown>): RawBuilder<{ tenant_id: string }> => sql`

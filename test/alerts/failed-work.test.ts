@@ -175,3 +175,38 @@ test('a failure is no longer told after a week', async () => {
   await world.run();
   expect(await world.alerts(tenantId)).toMatchObject([{ status: 'resolved' }]);
 });
+
+test('events-unpublished: events that the bus or their schema refuses, until they are published or deleted', async () => {
+  const { registry } = world;
+  const alerts = async () => {
+    await world.run();
+    return registry.query<{ status: string; summary: string; details: string }>(
+      `SELECT status, summary, details::text AS details FROM alerts WHERE kind = 'events-unpublished' ORDER BY opened_at`,
+    );
+  };
+  const first = (where: string) =>
+    `(SELECT min(position) FROM event_outbox WHERE published_at IS NULL ${where})`;
+  await registry.query(`UPDATE event_outbox SET attempts = 14 WHERE position = ${first('')}`);
+  expect(await alerts()).toEqual([]);
+  await registry.query(`UPDATE event_outbox SET attempts = 15, reason = 'Throttled' WHERE attempts = 14`);
+  await registry.query(
+    `UPDATE event_outbox SET refused_at = now(), reason = 'does not fit' WHERE position = ${first('AND attempts = 0')}`,
+  );
+  const [opened, ...others] = await alerts();
+  expect(others).toEqual([]);
+  expect(opened).toMatchObject({
+    status: 'open',
+    summary: '1 event does not fit its schema; 1 event was refused by the bus again and again.',
+  });
+  expect(JSON.parse(opened!.details)).toMatchObject({
+    refused: 1,
+    held: 1,
+    events: [
+      { type: expect.any(String), reason: 'Throttled', isRefused: false },
+      { reason: 'does not fit', isRefused: true },
+    ],
+  });
+  await registry.query('DELETE FROM event_outbox WHERE refused_at IS NOT NULL');
+  await registry.query('UPDATE event_outbox SET published_at = now() WHERE attempts = 15');
+  expect(await alerts()).toMatchObject([{ status: 'resolved' }]);
+});
