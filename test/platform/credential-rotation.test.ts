@@ -118,6 +118,27 @@ async function signIn(cluster: string, login: Login, database?: string): Promise
   }
 }
 
+/** `npm test` onboards one, the full run one in each phase. */
+const NEWCOMERS = FULL_RUN ? 12 : 1;
+
+/** Starter tenants, one after the other until the rotation has ended, each with clients from its first moment on. */
+async function newcomersUntil(rotating: Promise<unknown>): Promise<ReturnType<MovingTenant['load']>[]> {
+  let isOver = false;
+  const over = rotating.finally(() => {
+    isOver = true;
+  });
+  over.catch(() => {});
+  const loads: ReturnType<MovingTenant['load']>[] = [];
+  while (!isOver && loads.length < NEWCOMERS) {
+    const newcomer = await MovingTenant.create();
+    const load = newcomer.load({ writers: 1, readers: 1 });
+    load.start();
+    loads.push(load);
+  }
+  await over.catch(() => {});
+  return loads;
+}
+
 const RUNNING = 'urn:strata:problem:rotation-running';
 
 /** With a move that follows. It takes a while, so `npm test` makes one. */
@@ -142,7 +163,14 @@ test.concurrent.each(TIERS)(
     const load = tenant.load();
     load.start();
     await load.written(20);
-    const rotation = await rotated(path);
+    const rotating = rotated(path);
+    // Tenants that are onboarded in whichever phase of the rotation are served at once, and stay so.
+    const newcomerLoads = isStarter ? await newcomersUntil(rotating) : [];
+    const rotation = await rotating;
+    for (const each of newcomerLoads) {
+      await each.stop();
+      expect(each.violations).toEqual([]);
+    }
     expect(rotation).toMatchObject({
       kind: isStarter ? 'starter' : 'tenant',
       tenantId: isStarter ? null : tenant.tenantId,

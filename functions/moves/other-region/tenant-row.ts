@@ -1,6 +1,7 @@
 import { sql } from 'kysely';
 import type { TenantStatus } from '../../contracts/tenant.ts';
-import { type Place, routeTo } from '../../places/place.ts';
+import type { Place } from '../../places/place.ts';
+import { routeNow } from '../../places/starter-login.ts';
 import { requestAccountsOf } from '../../registry/account-requests.ts';
 import type { RegistryExecutor } from '../../registry/data-api.ts';
 import { type JsonText, parseJson } from '../../registry/registry-column.ts';
@@ -59,7 +60,7 @@ export async function writeRoute(
   await db.deleteFrom('tenant_database_routing').where('tenant_id', '=', tenantId).execute();
   await db
     .insertInto('tenant_database_routing')
-    .values({ tenant_id: tenantId, ...routeTo(place) })
+    .values({ tenant_id: tenantId, ...(await routeNow(transaction, place)) })
     .execute();
 }
 
