@@ -122,14 +122,14 @@ export const ALERT_KINDS = {
     severity: 'warning',
     reads: 'registry',
     condition:
-      'A move, restore, rollout, backup, export or onboarding has been running for too long. Ends with it.',
+      'A move, restore, rollout, backup, export, onboarding, offboarding or rotation has been running for too long. Ends with it.',
     advice: 'Look at its execution (strata executions); recovery takes up what is dead within five minutes.',
   },
   'work-failed': {
     severity: 'warning',
     reads: 'registry',
     condition:
-      'The latest onboarding, export or key rotation of a tenant failed. Ends when another one has begun, or after seven days.',
+      'The latest onboarding, export, offboarding or credential rotation failed. Ends when another one has begun, or after seven days.',
     advice: 'Read its reason and start it again.',
   },
   'events-unpublished': {

@@ -50,7 +50,9 @@ export type OverdueWork =
   | 'backup'
   | 'export'
   | 'onboarding'
-  | 'key-rotation';
+  | 'offboarding'
+  | 'key-rotation'
+  | 'credential-rotation';
 
 /** An alert opens at `raise` and ends below `clear`, so that it does not open and end with every run. */
 export interface Hysteresis {
@@ -93,6 +95,8 @@ export const THRESHOLDS: AlertThresholds = {
     backup: 6 * HOUR,
     export: 6 * HOUR,
     onboarding: 30 * MINUTE,
+    offboarding: DAY,
     'key-rotation': DAY,
+    'credential-rotation': DAY,
   },
 };

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { THRESHOLDS } from '../../functions/alerts/thresholds.ts';
 import { publishEvents } from '../../functions/events/publish-events.ts';
 import type { RegistryExecutor } from '../../functions/registry/data-api.ts';
 import {
@@ -7,6 +8,7 @@ import {
   measureBacklog,
   releaseOutbox,
 } from '../../functions/registry/event-outbox.ts';
+import { AlertRuns } from '../alerts/alert-runs.ts';
 import type { RegistryOverPostgres } from '../registry-over-postgres.ts';
 import { TestDatabase } from '../test-database.ts';
 import { addTenant, CollectingBus, setStatus } from './outbox-rows.ts';
@@ -187,4 +189,40 @@ test('a refused event stays, but that of an erased tenant only for the retention
   await deleteOld(registry, 7);
   const { rows } = await master.query("SELECT tenant FROM event_outbox WHERE event_type = 'Unheard'");
   expect(rows).toEqual([{ tenant: kept }]);
+});
+
+test('alert events-unpublished: events that the bus or their schema refuses, until they are published', async () => {
+  const [held, misfit] = [await busyTenant(), await busyTenant()];
+  const alerts = new AlertRuns(registry);
+  bus.refuse = ({ type, detail }) =>
+    detail.tenantId === held && type === 'TenantActivated' ? 'ThrottlingException' : undefined;
+  for (let run = 1; run < THRESHOLDS.eventAttempts; run += 1) await publish();
+  await alerts.run();
+  expect(await alerts.alerts('', 'events-unpublished')).toEqual([]);
+  const master = await database.connect('master');
+  await master.query(`UPDATE event_outbox SET published_at = NULL, event_type = 'Unheard'
+    WHERE event_type = 'TenantSuspended' AND tenant = '${misfit}'`);
+  await publish();
+  const alert = await alerts.opensOnceAndEnds({
+    about: '',
+    kind: 'events-unpublished',
+    end: async () => {
+      bus.refuse = () => undefined;
+      await master.query(
+        `UPDATE event_outbox SET event_type = 'TenantSuspended' WHERE event_type = 'Unheard'`,
+      );
+      await publish();
+    },
+  });
+  expect(alert).toMatchObject({
+    summary: '1 event does not fit its schema; 1 event was refused by the bus again and again.',
+    details: {
+      refused: 1,
+      held: 1,
+      events: [
+        { type: 'TenantActivated', tenantId: held, reason: 'ThrottlingException', isRefused: false },
+        { type: 'Unheard', tenantId: misfit, reason: 'there is no event Unheard', isRefused: true },
+      ],
+    },
+  });
 });

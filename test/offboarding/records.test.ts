@@ -32,6 +32,7 @@ import { requestOffboarding } from '../../functions/offboarding/request-offboard
 import { tenantRoleName } from '../../functions/placement/tenant-names.ts';
 import { requestAccount } from '../../functions/registry/account-requests.ts';
 import type { ExportView } from '../../functions/registry/exports.ts';
+import { AlertRuns, overdueAtOnce } from '../alerts/alert-runs.ts';
 import type { RegistryOverPostgres } from '../registry-over-postgres.ts';
 import { TestDatabase } from '../test-database.ts';
 
@@ -198,7 +199,7 @@ describe('an offboarding', () => {
     expect(merged).toEqual({ ...found, verifiedAt: '2026-01-01T00:00:00.000Z' });
   });
 
-  test('exports once, and ends when the export fails', async () => {
+  test('alert work-failed: exports once, and ends when the export fails', async () => {
     const tenantId = await addTenant();
     const offboardingId = await request(tenantId);
     const exportId = randomUUID();
@@ -222,6 +223,29 @@ describe('an offboarding', () => {
     expect(await failOffboarding(registry, arn, 'the export failed', ACTOR)).toEqual({
       outcome: 'cancelled',
     });
+    const alert = await new AlertRuns(registry).opensOnceAndEnds({
+      about: tenantId,
+      kind: 'work-failed',
+      end: () => request(tenantId),
+    });
+    expect(alert.details).toEqual({ work: 'offboarding', id: offboardingId, reason: 'the export failed' });
+  });
+
+  test('alert work-overdue: is overdue until it ends, but not in its grace period', async () => {
+    const [tenantId, other] = [await addTenant(), await addTenant()];
+    const [id, inGrace] = [await request(tenantId), await request(other)];
+    await beginGrace(registry, inGrace, 60);
+    const alerts = new AlertRuns(registry);
+    await alerts.opensOnceAndEnds({
+      // It names no tenant.
+      about: '',
+      id,
+      kind: 'work-overdue',
+      run: overdueAtOnce('offboarding'),
+      end: () => cancelOffboarding(registry, tenantId, ACTOR),
+    });
+    const overdue = await alerts.alerts('', 'work-overdue');
+    expect(overdue.map(({ details }) => details.id)).not.toContain(inGrace);
   });
 
   test('has one grace period, however often it is begun', async () => {
@@ -446,7 +470,9 @@ describe('the registry', () => {
       'tenants',
       'usage_samples',
     ]);
-    const alerts = await registry.query<{ details: string }>('SELECT details::text AS details FROM alerts');
+    const alerts = await registry.query<{ details: string }>(
+      `SELECT details::text AS details FROM alerts WHERE kind = 'proxy-secrets'`,
+    );
     expect(alerts.map(({ details }) => JSON.parse(details))).toEqual([
       { missing: ['strata/tenant/erased/x', 'other'] },
     ]);

@@ -6,7 +6,7 @@ import { FULL_RUN } from '../full-run.ts';
 import { strata } from '../infra/cli/run-command.ts';
 import { MovingTenant } from './moving-tenant.ts';
 import { administrator, asSuperuser, clusters } from './platform-databases.ts';
-import { call, operatorToken, platform, userToken } from './running-platform.ts';
+import { ASK_EVERY_MS, call, operatorToken, platform, userToken } from './running-platform.ts';
 
 // biome-ignore lint/suspicious/noExplicitAny: a rotation as the API answers it.
 type Rotation = any;
@@ -29,7 +29,7 @@ async function ended(location: string): Promise<Rotation> {
     rotation = await read(location);
     return rotation.status !== 'running';
   };
-  await vi.waitUntil(over, { timeout: 150_000, interval: 100 }).catch(async (error) => {
+  await vi.waitUntil(over, { timeout: 150_000, interval: ASK_EVERY_MS }).catch(async (error) => {
     throw new Error(`${JSON.stringify(rotation)} ${await failuresOf(rotation.executionArn)}`, {
       cause: error,
     });

@@ -21,6 +21,7 @@ import { planPlace } from '../../functions/places/place.ts';
 import { routeNow } from '../../functions/places/starter-login.ts';
 import { readSecret } from '../../functions/places/tenant-secret.ts';
 import { registerCell } from '../../functions/registry/cells.ts';
+import { AlertRuns, overdueAtOnce } from '../alerts/alert-runs.ts';
 import { startLocalSecrets } from '../move/local-secrets.ts';
 import type { RegistryOverPostgres } from '../registry-over-postgres.ts';
 import { TestDatabase } from '../test-database.ts';
@@ -381,4 +382,39 @@ test('a start that fails ends the record, and nothing about it is secret', async
   const rotation = (await findRotation(registry, id))!;
   expect(await endRotation(registry, rotation, { status: 'succeeded' }, ACTOR)).toBe(true);
   expect(await endRotation(registry, rotation, { status: 'failed' }, ACTOR)).toBe(false);
+});
+
+const failing = async () => {
+  throw new Error('no Step Functions');
+};
+
+test('alert work-failed: a rotation that cannot be started, until the next one begins', async () => {
+  await addCell('us-1');
+  const tenantId = await addTenant('us-1', 'schema');
+  for (const { about, target } of [
+    { about: tenantId, target: { tenant: tenantId, role: 'login' } },
+    { about: 'us-1', target: { cellId: 'us-1', role: 'starter' } },
+  ] as const) {
+    await expect(request(target, failing)).rejects.toMatchObject({ name: 'CredentialRotationNotStarted' });
+    const alert = await new AlertRuns(registry).opensOnceAndEnds({
+      about,
+      kind: 'work-failed',
+      end: () => request(target),
+    });
+    expect(alert.details).toMatchObject({ work: 'credential-rotation', reason: expect.any(String) });
+  }
+});
+
+test('alert work-overdue: a rotation, until it ends', async () => {
+  await addCell('us-1');
+  const tenantId = await addTenant('us-1', 'schema');
+  const id = await request({ tenant: tenantId, role: 'login' });
+  const rotation = (await findRotation(registry, id))!;
+  const alert = await new AlertRuns(registry).opensOnceAndEnds({
+    about: tenantId,
+    kind: 'work-overdue',
+    run: overdueAtOnce('credential-rotation'),
+    end: () => endRotation(registry, rotation, { status: 'succeeded' }, ACTOR),
+  });
+  expect(alert.details).toEqual({ work: 'credential-rotation', id });
 });

@@ -1,6 +1,7 @@
 import type { PlatformContext, RestorableWindow } from '../../../model.ts';
 import { AwsError } from '../../errors.ts';
 import type { Input } from '../../input.ts';
+import type { SecretStore } from '../secrets-manager/secret-store.ts';
 import {
   type ClusterRecord,
   type ClusterSnapshot,
@@ -9,6 +10,7 @@ import {
   proxyStatus,
   type RdsStore,
 } from './rds-store.ts';
+import { targetHealth } from './target-health.ts';
 
 export function describeProxy(proxy: DatabaseProxy): Record<string, unknown> {
   return {
@@ -47,15 +49,17 @@ export function describeProxyEndpoint(endpoint: ProxyEndpoint): Record<string, u
 }
 
 /** The targets of a proxy: one entry for the cluster, one for its writer. */
-export function describeTargets(
+export async function describeTargets(
   store: RdsStore,
   context: PlatformContext,
+  secrets: SecretStore,
   proxy: DatabaseProxy,
-): Record<string, unknown>[] {
+): Promise<Record<string, unknown>[]> {
   const identifiers = [...store.targetGroups.values()]
     .filter((group) => group.proxyName === proxy.name && group.region === proxy.region)
     .flatMap((group) => group.clusterIdentifiers);
-  return identifiers.flatMap((identifier) => {
+  const { caCertificate } = context;
+  const described = identifiers.map(async (identifier) => {
     const cluster = store.clusterByIdentifier(identifier, proxy.region);
     const server = cluster && context.clusters.byArn(cluster.arn);
     const common = { Endpoint: '127.0.0.1', Port: server?.port, TrackedClusterId: identifier };
@@ -67,12 +71,11 @@ export function describeTargets(
         RdsResourceId: writer?.identifier ?? identifier,
         Type: 'RDS_INSTANCE',
         Role: 'READ_WRITE',
-        TargetHealth: server
-          ? { State: 'AVAILABLE' }
-          : { State: 'UNAVAILABLE', Reason: 'UNREACHABLE', Description: 'The server is not running' },
+        TargetHealth: await targetHealth(proxy, server, { secrets, caCertificate }),
       },
     ];
   });
+  return (await Promise.all(described)).flat();
 }
 
 export function describeCluster(

@@ -56,7 +56,7 @@ export function rds(store: RdsStore, options: RdsOptions): ServiceModule {
 
 function wire(
   store: RdsStore,
-  { logins, context, quotas }: RdsOptions,
+  { logins, context, quotas, secrets }: RdsOptions,
   restored: RestoredClusters,
 ): AwsService {
   /** On one thing that exists, with its tags, or on all of its kind, which have none in common. */
@@ -75,7 +75,7 @@ function wire(
       nameMember: string;
       resultMember: string;
       named(name: string, call: Call): Tagged | undefined;
-      find(name: string | undefined, call: Call): unknown[];
+      find(name: string | undefined, call: Call): unknown[] | Promise<unknown[]>;
       /** Further resources that the action is authorized on. */
       also?(name: string, call: Call): Permission[];
     },
@@ -86,8 +86,8 @@ function wire(
         const named = name === undefined ? undefined : options.named(name, call);
         return [...on(action, options.kind, named, call), ...(options.also?.(name ?? '', call) ?? [])];
       },
-      run: (input, call) =>
-        paginate(input, options.resultMember, options.find(input.text(options.nameMember), call)),
+      run: async (input, call) =>
+        paginate(input, options.resultMember, await options.find(input.text(options.nameMember), call)),
     };
   }
 
@@ -148,7 +148,7 @@ function wire(
           );
           return on('DescribeDBProxyTargets', 'target-group', group, call);
         },
-        find: (name, call) => describeTargets(store, context, store.proxy(name ?? '', call.region)),
+        find: (name, call) => describeTargets(store, context, secrets, store.proxy(name ?? '', call.region)),
       }),
       // RDS lists a proxy's own endpoint too, as the default one; it cannot be deleted.
       DescribeDBProxyEndpoints: describing('DescribeDBProxyEndpoints', {
