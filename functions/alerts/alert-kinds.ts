@@ -132,6 +132,14 @@ export const ALERT_KINDS = {
       'The latest onboarding, export, offboarding or credential rotation failed. Ends when another one has begun, or after seven days.',
     advice: 'Read its reason and start it again.',
   },
+  'events-unpublished': {
+    severity: 'warning',
+    reads: 'registry',
+    condition:
+      'Events do not fit their schema, or the bus has refused them 15 times or more. Ends when they are published, or deleted.',
+    advice:
+      'See “Events do not arrive” in docs/operations.md. Subscribers lack these events, and later ones of the tenants that the bus refuses.',
+  },
   'access-refused': {
     severity: 'warning',
     reads: 'tenant',

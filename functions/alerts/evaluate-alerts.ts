@@ -18,6 +18,7 @@ import { followQueries, judgeQueries } from './slow-queries.ts';
 import { judgeFences } from './stuck-fences.ts';
 import { listSurveyedDatabases } from './surveyed-databases.ts';
 import type { AlertThresholds } from './thresholds.ts';
+import { judgeEvents } from './unpublished-events.ts';
 
 export interface EvaluationOptions {
   readonly region: string;
@@ -68,6 +69,7 @@ export async function evaluateAlerts(
   const databases = (survey?.databases ?? []).map(observedDatabase);
   const cells = (await readCells(registry)).filter((cell) => cell.region === region);
   await rule(WORK_KINDS, () => judgeWork(registry, thresholds));
+  await rule(['events-unpublished'], () => judgeEvents(registry, thresholds));
   await rule(['database-size'], () => judgeStorage(registry, measuredBytes(), thresholds));
   await rule(['replication-slot'], async () => {
     const replicating = await replicatingTenants(registry);

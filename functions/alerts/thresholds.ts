@@ -35,6 +35,8 @@ export interface AlertThresholds {
     readonly daysOfBaseline: number;
   };
   readonly backupSeconds: number;
+  /** Runs, a minute apart, in which the bus has refused an event. */
+  readonly eventAttempts: number;
   /** How long a failure is told where nothing else ends it. */
   readonly failureSeconds: number;
   /** How long each kind of work may take. */
@@ -84,6 +86,7 @@ export const THRESHOLDS: AlertThresholds = {
     daysOfBaseline: 3,
   },
   backupSeconds: 30 * HOUR,
+  eventAttempts: 15,
   failureSeconds: 7 * DAY,
   overdueSeconds: {
     move: DAY,

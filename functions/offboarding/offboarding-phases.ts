@@ -8,8 +8,7 @@ import type { DataApi } from '../registry/data-api.ts';
 import type { ExportView } from '../registry/exports.ts';
 import { now } from '../registry/registry-expressions.ts';
 import { registrySql } from '../registry/registry-sql.ts';
-import { referenceColumn } from '../registry/tenant-record.ts';
-import { getTenant } from '../registry/tenants.ts';
+import { getTenant, referenceColumn } from '../registry/tenant-record.ts';
 import { boundTransaction } from '../registry/transaction-limits.ts';
 import { FinalExportFailed, InvalidOffboardingInput, OffboardingOvertaken } from './errors.ts';
 import {
