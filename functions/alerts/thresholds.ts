@@ -29,9 +29,11 @@ export interface AlertThresholds {
     readonly refusalsAnHour: number;
     readonly operatorRequestsAnHour: number;
     readonly changesADay: number;
+    /** Of answers. */
+    readonly bytesAnHour: number;
     /** Multiple of the tenant's median day. */
     readonly factor: number;
-    /** Days with entries without which a tenant has no median day. */
+    /** Days with entries, or with requests, without which a tenant has no median day. */
     readonly daysOfBaseline: number;
   };
   readonly backupSeconds: number;
@@ -82,6 +84,7 @@ export const THRESHOLDS: AlertThresholds = {
     refusalsAnHour: 30,
     operatorRequestsAnHour: 50,
     changesADay: 500,
+    bytesAnHour: 100_000_000,
     factor: 5,
     daysOfBaseline: 3,
   },
