@@ -31,7 +31,7 @@ import { recoverOffboardings } from '../../functions/offboarding/recover-offboar
 import { requestOffboarding } from '../../functions/offboarding/request-offboarding.ts';
 import { tenantRoleName } from '../../functions/placement/tenant-names.ts';
 import { requestAccount } from '../../functions/registry/account-requests.ts';
-import type { ExportView } from '../../functions/registry/exports.ts';
+import { countExports, type ExportView } from '../../functions/registry/exports.ts';
 import { AlertRuns, overdueAtOnce } from '../alerts/alert-runs.ts';
 import type { RegistryOverPostgres } from '../registry-over-postgres.ts';
 import { TestDatabase } from '../test-database.ts';
@@ -211,6 +211,7 @@ describe('an offboarding', () => {
         return exportId;
       },
       read: async () => ({ status, reason: 'the bucket is gone' }) as ExportView,
+      count: async () => requests.length,
     };
     expect(await exportFinally(registry, offboardingId, exports)).toEqual({ done: false });
     expect(await exportFinally(registry, offboardingId, exports)).toEqual({ done: false });
@@ -229,6 +230,48 @@ describe('an offboarding', () => {
       end: () => request(tenantId),
     });
     expect(alert.details).toEqual({ work: 'offboarding', id: offboardingId, reason: 'the export failed' });
+  });
+
+  test('exports again when the export was stopped, three times in all', async () => {
+    const tenantId = await addTenant();
+    const offboardingId = await request(tenantId);
+    let made = 0;
+    let status = 'running';
+    const exports = {
+      request: async () => {
+        const exportId = randomUUID();
+        await registry.query(
+          `INSERT INTO tenant_exports (export_id, tenant_id, region, prefix, started_by, expires_at)
+           VALUES (:exportId::uuid, :tenantId::uuid, 'us', :exportId, 'test', now() + interval '1 day')
+           ON CONFLICT DO NOTHING`,
+          { exportId, tenantId },
+        );
+        // Only one may run.
+        await registry.query(
+          `UPDATE tenant_exports SET status = 'aborted', finished_at = now()
+                              WHERE export_id = :exportId::uuid`,
+          { exportId },
+        );
+        made += 1;
+        return exportId;
+      },
+      read: async () => ({ status, reason: 'it was stopped' }) as ExportView,
+      count: (id: string, since: string) => countExports(registry, id, since),
+    };
+    // One from before the offboarding does not count.
+    const former = await exports.request();
+    await registry.query(
+      `UPDATE tenant_exports SET started_at = started_at - interval '1 day' WHERE export_id = :former::uuid`,
+      { former },
+    );
+    expect(await exportFinally(registry, offboardingId, exports)).toEqual({ done: false });
+    status = 'aborted';
+    for (const times of [3, 4]) {
+      expect(await exportFinally(registry, offboardingId, exports)).toEqual({ done: false });
+      expect(made).toBe(times);
+    }
+    await expect(exportFinally(registry, offboardingId, exports)).rejects.toThrow(FinalExportFailed);
+    expect(made).toBe(4);
   });
 
   test('alert work-overdue: is overdue until it ends, but not in its grace period', async () => {
