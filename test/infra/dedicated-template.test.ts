@@ -1,5 +1,4 @@
 import { beforeAll, expect, test } from 'vitest';
-import { FIXED_PARTS_OF_DEDICATED } from '../../functions/costs/bill.ts';
 import { internals } from '../../infra/local/index.ts';
 import { listOf, text } from './iam-statements.ts';
 import { type Assembly, type Resource, sharedAssembly } from './synthesized-app.ts';
@@ -22,21 +21,6 @@ test('fits into the limit of CloudFormation, creates no IAM and needs no assets 
   expect(json).not.toContain('cdk-hnb659fds');
   expect(json).not.toContain('BootstrapVersion');
   expect(json).not.toContain('Fn::ImportValue');
-});
-
-test('has the secrets and alarms that the costs of an Enterprise tenant count', () => {
-  const alarms = ofType('AWS::CloudWatch::Alarm');
-  const metrics = alarms.reduce((sum, { Properties }) => {
-    const queries = (Properties.Metrics ?? [{ MetricStat: {} }]) as { MetricStat?: object }[];
-    return sum + queries.filter(({ MetricStat }) => MetricStat).length;
-  }, 0);
-  expect({
-    secrets: ofType('AWS::SecretsManager::Secret').length,
-    alarms: alarms.length,
-    alarmMetrics: metrics,
-    // Onboarding makes it, outside of the stack.
-    keys: 1,
-  }).toEqual(FIXED_PARTS_OF_DEDICATED);
 });
 
 test('takes the agreed parameters and gives the agreed outputs', () => {

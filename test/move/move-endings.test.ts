@@ -7,7 +7,7 @@ import { hopsOf } from '../../functions/moves/move-records.ts';
 import { nextHop } from '../../functions/moves/next-hop.ts';
 import { type Probes, recoverMoves } from '../../functions/moves/recover-moves.ts';
 import { abortMove } from '../../functions/moves/request-move.ts';
-import { getTenant } from '../../functions/registry/tenants.ts';
+import { getTenant } from '../../functions/registry/tenant-record.ts';
 import { alive, arn, dead, MoveRegistry, operator, STATE_MACHINE } from './move-registry.ts';
 import { openHop, place } from './target-hop.ts';
 

@@ -11,7 +11,7 @@ import { executionStatus } from '../../functions/aws/executions.ts';
 import { validateOnboardingInput } from '../../functions/onboarding/onboarding-input.ts';
 import { recoverOnboardings } from '../../functions/onboarding/recover-onboardings.ts';
 import { registerTenant } from '../../functions/onboarding/register-tenant.ts';
-import { getTenant } from '../../functions/registry/tenants.ts';
+import { getTenant } from '../../functions/registry/tenant-record.ts';
 import { AlertRuns, overdueAtOnce } from '../alerts/alert-runs.ts';
 import { type ControlPlane, startControlPlane } from './control-plane.ts';
 

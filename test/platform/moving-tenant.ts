@@ -39,10 +39,10 @@ export class MovingTenant {
   load(options: Partial<LoadOptions> = {}): ClientLoad {
     return new ClientLoad(this.send, {
       prefix: this.slug,
-      writers: 2,
-      readers: 2,
       // A full run looks closer; others leave the processor to the workflow that they watch.
-      restMs: sampled(150, 30),
+      writers: sampled(1, 2),
+      readers: sampled(1, 2),
+      restMs: sampled(60, 30),
       atMost: 40,
       ...options,
     });

@@ -6,6 +6,7 @@ import {
   endRotation,
   enterPhase,
   findRotation,
+  noteStandInSecret,
   SWITCH,
 } from '../../functions/credentials/credential-records.ts';
 import type { CredentialTarget } from '../../functions/credentials/credential-subject.ts';
@@ -14,9 +15,14 @@ import {
   beginRotation,
   requestCredentialRotation,
 } from '../../functions/credentials/request-credential-rotation.ts';
+import { renewSecret } from '../../functions/credentials/stand-in-credentials.ts';
 import { switchSecret } from '../../functions/credentials/switch-secret.ts';
+import { planPlace } from '../../functions/places/place.ts';
+import { routeNow } from '../../functions/places/starter-login.ts';
+import { readSecret } from '../../functions/places/tenant-secret.ts';
 import { registerCell } from '../../functions/registry/cells.ts';
 import { AlertRuns, overdueAtOnce } from '../alerts/alert-runs.ts';
+import { startLocalSecrets } from '../move/local-secrets.ts';
 import type { RegistryOverPostgres } from '../registry-over-postgres.ts';
 import { TestDatabase } from '../test-database.ts';
 
@@ -278,6 +284,51 @@ test('the switch changes the routes of the role’s tenants only, and the switch
   expect([before[elsewhere], before[own]]).toEqual(['starter-of-us-2', `secret-of-${own}`]);
   expect(await switchSecret(registry, rotation, 'role')).toBe(2);
   expect(await secrets()).toEqual(before);
+});
+
+test('a tenant that moves into the cell meanwhile gets the login of the others, whatever its move has planned', async () => {
+  await addCell('us-1');
+  await addTenant('us-1', 'shared');
+  const plan = (isolationModel: 'shared' | 'schema') =>
+    planPlace(registry, {
+      tenantId: randomUUID(),
+      location: { isolationModel, cellId: 'us-1', region: 'us' },
+      epoch: 2,
+      suffix: '2a1',
+    });
+  const [shared, schema] = [await plan('shared'), { ...(await plan('schema')), secretArn: 'own' }];
+  const id = await request({ cellId: 'us-1', role: 'starter' });
+  await noteStandInSecret(registry, id, 'the-stand-in');
+  const rotation = (await findRotation(registry, id))!;
+  const secretsOf = async () => [
+    (await routeNow(registry, shared)).secret_arn,
+    (await routeNow(registry, { ...shared, secretArn: 'the-stand-in' })).secret_arn,
+    (await routeNow(registry, schema)).secret_arn,
+  ];
+  expect(await secretsOf()).toEqual(['starter-of-us-1', 'starter-of-us-1', 'own']);
+  await switchSecret(registry, rotation, 'stand-in');
+  expect(await secretsOf()).toEqual(['the-stand-in', 'the-stand-in', 'own']);
+  await switchSecret(registry, rotation, 'role');
+  expect(await secretsOf()).toEqual(['starter-of-us-1', 'starter-of-us-1', 'own']);
+});
+
+test('before the role’s secret changes, rows that still name it are switched too: those of a cell’s first tenants', async () => {
+  await addCell('us-1');
+  const id = await request({ cellId: 'us-1', role: 'starter' });
+  const rotation = { ...(await findRotation(registry, id))!, standInSecretArn: 'the-stand-in' };
+  expect(await switchSecret(registry, rotation, 'stand-in')).toBe(0);
+  await addTenant('us-1', 'shared');
+  const secrets = await startLocalSecrets();
+  try {
+    await secrets.put('starter-of-us-1', { user: 'strata_starter', password: 'old' });
+    await renewSecret(registry, rotation);
+    expect((await readSecret('starter-of-us-1')).password).not.toBe('old');
+  } finally {
+    await secrets.stop();
+  }
+  const [row] = await master.query<{ secret_arn: string }>('SELECT secret_arn FROM tenant_database_routing');
+  expect(row).toEqual({ secret_arn: 'the-stand-in' });
+  expect(await switchSecret(registry, rotation, 'role')).toBe(1);
 });
 
 test('what cannot be rotated is refused, with the reason', async () => {

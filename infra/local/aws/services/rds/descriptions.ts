@@ -1,4 +1,6 @@
 import type { PlatformContext, RestorableWindow } from '../../../model.ts';
+import { AwsError } from '../../errors.ts';
+import type { Input } from '../../input.ts';
 import type { SecretStore } from '../secrets-manager/secret-store.ts';
 import {
   type ClusterRecord,
@@ -180,4 +182,23 @@ function statusOf(
   if (deleting) return 'deleting';
   if (creating) return 'creating';
   return server ? 'available' : 'stopped';
+}
+
+/** Marker pagination as in every Describe call of RDS. @throws {AwsError} for a page size RDS refuses */
+export function paginate(input: Input, member: string, items: unknown[]): Record<string, unknown> {
+  const size = input.integer('MaxRecords') ?? 100;
+  if (size < 20 || size > 100) {
+    throw new AwsError(
+      'InvalidParameterValue',
+      `Invalid value ${size} for MaxRecords. Must be between 20 and 100`,
+    );
+  }
+  const marker = input.text('Marker');
+  const start = marker ? Number(Buffer.from(marker, 'base64').toString()) : 0;
+  if (!Number.isInteger(start) || start < 0) throw new AwsError('InvalidParameterValue', 'Invalid Marker');
+  const next = start + size;
+  return {
+    [member]: items.slice(start, next),
+    Marker: next < items.length ? Buffer.from(String(next)).toString('base64') : undefined,
+  };
 }
