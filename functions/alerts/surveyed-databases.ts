@@ -43,7 +43,7 @@ export async function listSurveyedDatabases(
             .select((eb) => [asText(eb.ref('r.tenant_id')).as('key')])
             .select((eb) => [eb.ref('r.writer_host').$notNull().as('host')])
             .select(['r.database_port as port', 'r.database_name as database'])
-            .select([sql<string | null>`null`.as('owner_secret'), sql<string | null>`null`.as('cell_id')])
+            .select(['r.owner_secret_arn as owner_secret', sql<string | null>`null`.as('cell_id')])
             .where('r.region', '=', region)
             .where('r.cell_id', 'is', null)
             .where('t.status', 'in', WITH_DATA),

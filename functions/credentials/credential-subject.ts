@@ -74,6 +74,7 @@ async function lockTenant(
 ): Promise<CredentialSubject> {
   const row = await selectTenants(registrySql(transaction))
     .select(['r.isolation_model as placed_as', 'r.role_name', 'r.secret_arn', 'r.tenancy_version'])
+    .select('r.owner_secret_arn')
     .select((eb) =>
       eb
         .selectFrom('cells as c')
@@ -106,7 +107,9 @@ async function lockTenant(
   if (role === 'owner') {
     const owner = { tenantId, cellId: null, roleName: OWNER_ROLE };
     const name = subjectNameOf({ tenant: tenantId, role });
-    return { kind: 'owner', name, ...owner, secret: dedicatedSecretName(tenantId, 'owner') };
+    // The name contains the size of the database; rows from before there were sizes have none.
+    const ownerSecret = row.owner_secret_arn ?? dedicatedSecretName(tenantId, 'owner');
+    return { kind: 'owner', name, ...owner, secret: ownerSecret };
   }
   requireStandIns(row.cell_tenancy_version ?? row.tenancy_version);
   const name = subjectNameOf({ tenant: tenantId, role });
