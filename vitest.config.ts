@@ -8,7 +8,7 @@ const rest = full ? [] : ['test/**/*.full.test.ts'];
 const foreign = '**/node_modules/**';
 
 /** They read what CDK synthesizes, or run it. */
-const synthesized = ['test/infra/*.test.ts', 'test/boot/*.test.ts'];
+const synthesized = ['test/infra/*.test.ts', 'test/boot/*.test.ts', 'test/request/handler-bundle.test.ts'];
 /** One running platform serves all of these files. */
 const onPlatform = ['test/platform/*.test.ts'];
 /** Each is a process of its own, since they change what a process remembers: trusted authorities, clients of AWS. */
