@@ -15,11 +15,11 @@ const onPlatform = ['test/platform/*.test.ts'];
 const alone = [
   ...[
     'test/aws/*.test.ts',
-    'test/onboarding/*.test.ts',
-    'test/regions/*.test.ts',
+    'test/onboarding/!(failure|onboarding-input|state-machine).test.ts',
+    'test/regions/!(redirect).test.ts',
     'test/accounts/work-on-accounts.test.ts',
     'test/database/data-connection.test.ts',
-    'test/cache/*.test.ts',
+    'test/cache/!(cache-pool).test.ts',
     'test/database/tls.test.ts',
   ],
   ...['left-database', 'target-dedicated', 'target-schema', 'proxy-auth-of-moves', 'recovered-crossing'].map(
