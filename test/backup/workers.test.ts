@@ -2,6 +2,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import type pg from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { ConnectReader } from '../../functions/backups/backup-context.ts';
@@ -334,6 +335,7 @@ test('a registry that fails for a while delays the backup only', async () => {
        WHERE datname = current_database() AND wait_event_type = 'Lock'`,
     );
     refused += rowCount ?? 0;
+    await delay(5);
   }
   await blocker.query('COMMIT');
   world.bucket.disturb(undefined);
