@@ -39,8 +39,9 @@ const project = (
 const order = ['alone', 'platform', 'synthesized', 'parts'];
 /** Parts of names of files that take long although they are short. */
 const long = [
-  ...['hostile-credential', 'mutation/guards', 'protocol-model', 'relocate-killed', 'reshape-killed'],
-  ...['relocate-repeats', 'relocate-faults', 'local/scheduler', 'platform-recovery'],
+  ...['hostile-credential', 'mutation/guards', 'relocate-killed', 'relocate-repeats', 'relocate-faults'],
+  ...['backup/workers', 'reconcile-registry', 'restore/faults', 'restore/killed', 'metering/aggregation'],
+  ...['local/scheduler', 'postgres-clusters', 'postgres-recovery', 'point-in-time', 'alerts/conditions'],
 ];
 
 class LongestFirst extends BaseSequencer {
