@@ -1,16 +1,9 @@
 /**
- * List prices, and what a deployment consists of. AWS changes prices, and contracts and discounts differ: an operator must
+ * List prices. AWS changes prices, and contracts and discounts differ: an operator must
  * compare them with the price list and the bill, and change `asOf` with them. Costs, margins and docs/cost-model.md are
  * computed from this table (`npm run cost-model` writes the document again).
  */
-import type {
-  CostAssumptions,
-  CostBasis,
-  DedicatedSize,
-  Installation,
-  RegionPrices,
-} from '../functions/contracts/price-table.ts';
-import type { DedicatedSizeConfig, RegionConfig, StrataConfig } from './config.ts';
+import type { CostAssumptions, RegionPrices } from '../functions/contracts/price-table.ts';
 
 export interface PricesConfig {
   /** Day of the price list. */
@@ -50,6 +43,7 @@ const usEast: RegionPrices = {
   apiMillion: 1,
   transitionsMillion: 25,
   alarmMonth: 0.1,
+  dashboardMonth: 3,
   metricMonth: 0.3,
   logGb: 0.5,
   logScanGb: 0.005,
@@ -97,70 +91,14 @@ export const prices: PricesConfig = {
   },
 };
 
-/** Interface endpoints of a region's network, each in every zone. */
-const ENDPOINT_SERVICES = 4;
-/** Of the stacks of a region with one cell; the home region has the operators' API too. */
-const ALARM_METRICS = { home: 130, other: 117, furtherCell: 19 };
-/** Three for each of the API's functions and each tier with its cells, or the dedicated databases. */
-const METRICS_OF_A_FUNCTION = 3;
-const API_FUNCTIONS = 5;
-const SECRETS = { registry: 4, cell: 3, cache: 2 };
-const KEYS = 3;
-
-/** What the bill of a region is computed from. @throws {Error} the region has no prices. */
-export function costBasisOf(config: StrataConfig, region: RegionConfig): CostBasis {
-  const { asOf, currency, regions, assumptions } = config.prices;
-  const own = regions[region.key];
-  if (!own) throw new Error(`infra/prices.ts has no prices of region ${region.key}`);
-  return {
-    asOf,
-    currency,
-    region: region.key,
-    prices: own,
-    assumptions,
-    installation: installationOf(config, region),
-  };
-}
-
-export function installationOf({ registry, regions }: StrataConfig, region: RegionConfig): Installation {
-  const isHome = regions[0]?.key === region.key;
-  const { cells, dedicated, availabilityZones } = region;
-  const alarms = isHome ? ALARM_METRICS.home : ALARM_METRICS.other;
-  const caches = cells.filter(({ cache }) => cache !== undefined).length;
-  return {
-    isHome,
-    registry: { instances: 1 + registry.readers, minCapacity: registry.minCapacity },
-    cells: cells.map(({ id, readers, minCapacity, maxCapacity, cache }) => ({
-      id,
-      instances: 1 + readers,
-      minCapacity,
-      maxCapacity,
-      hasCache: cache !== undefined,
-    })),
-    dedicated: {
-      small: dedicatedSize(dedicated.sizes.small),
-      medium: dedicatedSize(dedicated.sizes.medium),
-      large: dedicatedSize(dedicated.sizes.large),
-    },
-    zones: availabilityZones.length,
-    endpoints: ENDPOINT_SERVICES * availabilityZones.length,
-    natGateways: 0,
-    alarmMetrics: alarms + ALARM_METRICS.furtherCell * (cells.length - 1) + caches,
-    customMetrics: METRICS_OF_A_FUNCTION * API_FUNCTIONS * (2 * cells.length + 1),
-    secrets: SECRETS.registry + SECRETS.cell * cells.length + SECRETS.cache * caches,
-    keys: KEYS,
-  };
-}
-
-function dedicatedSize({ instanceClass, capacity, readers }: DedicatedSizeConfig): DedicatedSize {
-  const instances = 1 + readers;
-  return capacity
-    ? { instances, minCapacity: capacity.min, maxCapacity: capacity.max }
-    : { instances, instanceClass };
-}
-
 /** Every mistake in the prices: a missing region, a price that is no number. */
-export function priceProblems({ prices: given, regions }: StrataConfig): string[] {
+export function priceProblems({
+  prices: given,
+  regions,
+}: {
+  readonly prices: PricesConfig;
+  readonly regions: readonly { readonly key: string }[];
+}): string[] {
   const problems: string[] = [];
   if (!/^\d{4}-\d\d-\d\d$/.test(given.asOf))
     problems.push(`prices: asOf is ${given.asOf}, expected YYYY-MM-DD`);

@@ -1,6 +1,7 @@
 /** Prints what the home region's bill is computed from, as JSON: `npm run cost-model` makes the document of it. */
+
+import { costBasisOf } from './cost-basis.ts';
 import { loadConfig } from './load-config.ts';
-import { costBasisOf } from './prices.ts';
 
 const config = loadConfig();
 const [home] = config.regions;

@@ -60,6 +60,24 @@ function violations(checked: string[], allowed: (imported: string, file: string)
   );
 }
 
+/** The first circle of imports that each file closes, as its files in order. */
+function circles(checked: readonly string[]): string[][] {
+  const known = new Set(checked);
+  const done = new Set<string>();
+  const path: string[] = [];
+  const found: string[][] = [];
+  const visit = (file: string): void => {
+    if (path.includes(file)) found.push([...path.slice(path.indexOf(file)), file]);
+    if (done.has(file)) return;
+    done.add(file);
+    path.push(file);
+    for (const imported of importsOf(file)) if (known.has(imported)) visit(imported);
+    path.pop();
+  };
+  for (const file of checked) visit(file);
+  return found;
+}
+
 const groupOf = (folder: string | undefined) => GROUPS.findIndex((group) => group.includes(folder ?? ''));
 
 describe('imports go one way', () => {
@@ -116,6 +134,11 @@ describe('imports go one way', () => {
     );
     expect(constructing).toContain('functions/aws/clients.ts');
     expect(constructing.filter((file) => !file.startsWith('functions/aws/'))).toEqual([]);
+  });
+
+  test('in no circle, also of types, in the code that is deployed or runs it', () => {
+    const checked = files.filter((file) => !file.startsWith('test/'));
+    expect(circles(checked)).toEqual([]);
   });
 
   test('the deployed code imports no test', () => {

@@ -122,15 +122,23 @@ export const ALERT_KINDS = {
     severity: 'warning',
     reads: 'registry',
     condition:
-      'A move, restore, rollout, backup, export or onboarding has been running for too long. Ends with it.',
+      'A move, restore, rollout, backup, export, onboarding, offboarding or rotation has been running for too long. Ends with it.',
     advice: 'Look at its execution (strata executions); recovery takes up what is dead within five minutes.',
   },
   'work-failed': {
     severity: 'warning',
     reads: 'registry',
     condition:
-      'The latest onboarding, export or key rotation of a tenant failed. Ends when another one has begun, or after seven days.',
+      'The latest onboarding, export, offboarding or credential rotation failed. Ends when another one has begun, or after seven days.',
     advice: 'Read its reason and start it again.',
+  },
+  'events-unpublished': {
+    severity: 'warning',
+    reads: 'registry',
+    condition:
+      'Events do not fit their schema, or the bus has refused them 15 times or more. Ends when they are published, or deleted.',
+    advice:
+      'See “Events do not arrive” in docs/operations.md. Subscribers lack these events, and later ones of the tenants that the bus refuses.',
   },
   'access-refused': {
     severity: 'warning',
@@ -152,6 +160,14 @@ export const ALERT_KINDS = {
     condition:
       'One actor made 500 changes or more within a day, and five times what all of the tenant’s actors together make on a usual day. Ends when the day has passed.',
     advice: 'Ask the tenant’s administrator whether it is an import; otherwise suspend the user.',
+  },
+  'access-reading': {
+    severity: 'warning',
+    reads: 'registry',
+    condition:
+      'A tenant’s requests were answered with 100 MB or more within an hour, and with five times what they are answered with on a usual day. Ends three hours after that hour began.',
+    advice:
+      'See in the log of requests which routes were read (“Metrics and logs” in docs/operations.md), and ask the tenant’s administrator; otherwise suspend the tenant.',
   },
   'access-encrypted': {
     severity: 'warning',

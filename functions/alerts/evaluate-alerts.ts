@@ -11,6 +11,7 @@ import { observedDatabase } from './observed-database.ts';
 import { planChanges } from './plan-changes.ts';
 import { judgeProxy, type ReadProxy } from './proxy-secrets.ts';
 import { type PublishNotice, publishAlerts } from './publish-alerts.ts';
+import { judgeReading } from './reading.ts';
 import { readUnresolved, recordChanges } from './record-alerts.ts';
 import { judgeSlots } from './replication-slots.ts';
 import type { RegionSurvey } from './run-survey.ts';
@@ -18,6 +19,7 @@ import { followQueries, judgeQueries } from './slow-queries.ts';
 import { judgeFences } from './stuck-fences.ts';
 import { listSurveyedDatabases } from './surveyed-databases.ts';
 import type { AlertThresholds } from './thresholds.ts';
+import { judgeEvents } from './unpublished-events.ts';
 
 export interface EvaluationOptions {
   readonly region: string;
@@ -68,6 +70,8 @@ export async function evaluateAlerts(
   const databases = (survey?.databases ?? []).map(observedDatabase);
   const cells = (await readCells(registry)).filter((cell) => cell.region === region);
   await rule(WORK_KINDS, () => judgeWork(registry, thresholds));
+  await rule(['events-unpublished'], () => judgeEvents(registry, thresholds));
+  await rule(['access-reading'], () => judgeReading(registry, region, thresholds));
   await rule(['database-size'], () => judgeStorage(registry, measuredBytes(), thresholds));
   await rule(['replication-slot'], async () => {
     const replicating = await replicatingTenants(registry);

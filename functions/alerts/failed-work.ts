@@ -1,7 +1,7 @@
 /**
  * Work that has failed, that is overdue, or that did not begin, as the registry has it: moves, restores, rollouts, backups,
- * drills, exports, key rotations and onboardings. Only the latest of its kind counts, so the alert ends when the work is
- * done again.
+ * drills, exports, onboardings, offboardings and rotations. Only the latest of its kind counts, so the alert ends when the
+ * work is done again. A rotation of field keys never fails: it goes on until it is done, and is overdue meanwhile.
  */
 import { sql } from 'kysely';
 import type { RegistryExecutor } from '../registry/data-api.ts';
@@ -160,45 +160,71 @@ async function failedDrills(registry: RegistryExecutor): Promise<Finding[]> {
   }));
 }
 
+interface FailedWork {
+  work: string;
+  subject: string;
+  id: string;
+  tenant_id: string | null;
+  cell_id: string | null;
+  reason: string | null;
+}
+
 async function otherFailures(
   registry: RegistryExecutor,
   { failureSeconds }: AlertThresholds,
 ): Promise<Finding[]> {
-  const { rows } = await sql<{ work: string; id: string; tenant_id: string; reason: string | null }>`
-    select 'onboarding' as work, cast(t.tenant_id as text) as id, t.tenant_id, t.status_reason as reason
+  const { rows } = await sql<FailedWork>`
+    select 'onboarding' as work, 'tenant ' || t.tenant_id as subject, cast(t.tenant_id as text) as id, t.tenant_id,
+           null as cell_id, t.status_reason as reason
       from tenants t where t.status = 'failed' and t.updated_at > ${ago(failureSeconds)}
     union all
-    select 'export', cast(e.export_id as text), e.tenant_id, e.reason
+    select 'export', 'tenant ' || e.tenant_id, cast(e.export_id as text), e.tenant_id, null, e.reason
       from tenant_exports e join tenants t on t.tenant_id = e.tenant_id
      where e.status in ('failed', 'aborted') and e.finished_at > ${ago(failureSeconds)} and ${HERE}
        and not exists (select from tenant_exports later where later.tenant_id = e.tenant_id
                        and (later.started_at, later.export_id) > (e.started_at, e.export_id))
     union all
-    select 'key-rotation', cast(f.rotation_id as text), f.tenant_id, f.reason
-      from field_rotations f join tenants t on t.tenant_id = f.tenant_id
-     where f.status = 'failed' and f.finished_at > ${ago(failureSeconds)} and ${HERE}
-       and not exists (select from field_rotations later where later.tenant_id = f.tenant_id
-                       and (later.started_at, later.rotation_id) > (f.started_at, f.rotation_id))
+    select 'offboarding', 'tenant ' || o.tenant_id, cast(o.offboarding_id as text), o.tenant_id, null, o.reason
+      from tenant_offboardings o join tenants t on t.tenant_id = o.tenant_id
+     where o.status = 'failed' and o.finished_at > ${ago(failureSeconds)} and ${HERE}
+       and not exists (select from tenant_offboardings later where later.tenant_id = o.tenant_id
+                       and (later.started_at, later.offboarding_id) > (o.started_at, o.offboarding_id))
+    union all
+    select 'credential-rotation', c.subject, cast(c.rotation_id as text), c.tenant_id, c.cell_id, c.reason
+      from credential_rotations c left join tenants t on t.tenant_id = c.tenant_id
+     where c.status in ('failed', 'aborted') and c.finished_at > ${ago(failureSeconds)}
+       and (c.tenant_id is null or ${HERE})
+       and not exists (select from credential_rotations later where later.subject = c.subject
+                       and (later.started_at, later.rotation_id) > (c.started_at, c.rotation_id))
      order by 1, 2`.execute(registrySql(registry));
-  return rows.map(({ work, id, tenant_id, reason }) => ({
+  return rows.map(({ work, subject, id, tenant_id, cell_id, reason }) => ({
     kind: 'work-failed',
-    ...ofTenant(tenant_id),
-    subject: `${work} of tenant ${tenant_id}`,
+    ...(tenant_id ? { tenantId: tenant_id } : {}),
+    ...(cell_id ? { cellId: cell_id } : {}),
+    subject: `${work} of ${subject}`,
     level: 'raise',
-    summary: `The latest ${WORDS[work] ?? work} of a tenant failed.`,
+    summary: `The latest ${WORDS[work] ?? work} of ${tenant_id ? 'a tenant' : subject} failed.`,
     details: { work, id, reason },
   }));
 }
 
-const WORDS: Readonly<Record<string, string>> = { 'key-rotation': 'key rotation' };
+const WORDS: Readonly<Record<string, string>> = {
+  'key-rotation': 'key rotation',
+  'credential-rotation': 'credential rotation',
+};
 
 interface RunningWork {
   work: OverdueWork;
   id: string;
   tenant_id: string | null;
+  cell_id: string | null;
   seconds: number;
 }
 
+/**
+ * The grace period of an offboarding is no work. The alert about an offboarding names no tenant: it may open when the
+ * erasure has already erased the tenant's alerts.
+ */
 async function overdueWork(
   registry: RegistryExecutor,
   { overdueSeconds }: AlertThresholds,
@@ -208,28 +234,37 @@ async function overdueWork(
     sql`cast(extract(epoch from now() - ${sql.ref(column)}) as double precision)`;
   const { rows } = await sql<RunningWork>`
     select case when restore is null then 'move' else 'restore' end as work, cast(move_id as text) as id, tenant_id,
-           ${age('started_at')} as seconds
+           null as cell_id, ${age('started_at')} as seconds
       from tenant_moves where status = 'running'
        and started_at < case when restore is null then ${since('move')} else ${since('restore')} end
     union all
-    select 'rollout', cast(rollout_id as text), null, ${age('started_at')}
+    select 'rollout', cast(rollout_id as text), null, null, ${age('started_at')}
       from schema_rollouts where status = 'running' and started_at < ${since('rollout')}
     union all
-    select 'backup', cast(backup_id as text), tenant_id, ${age('started_at')}
+    select 'backup', cast(backup_id as text), tenant_id, null, ${age('started_at')}
       from tenant_backups where status = 'running' and started_at < ${since('backup')}
     union all
-    select 'export', cast(export_id as text), tenant_id, ${age('started_at')}
+    select 'export', cast(export_id as text), tenant_id, null, ${age('started_at')}
       from tenant_exports where status = 'running' and started_at < ${since('export')}
     union all
-    select 'key-rotation', cast(rotation_id as text), tenant_id, ${age('started_at')}
+    select 'key-rotation', cast(rotation_id as text), tenant_id, null, ${age('started_at')}
       from field_rotations where status = 'running' and started_at < ${since('key-rotation')}
     union all
-    select 'onboarding', cast(tenant_id as text), tenant_id, ${age('created_at')}
+    select 'credential-rotation', cast(rotation_id as text), tenant_id, cell_id, ${age('started_at')}
+      from credential_rotations where status = 'running' and started_at < ${since('credential-rotation')}
+    union all
+    select 'onboarding', cast(tenant_id as text), tenant_id, null, ${age('created_at')}
       from tenants where status = 'provisioning' and created_at < ${since('onboarding')}
+    union all
+    select 'offboarding', cast(o.offboarding_id as text), null, null, ${age('worked_since')}
+      from tenant_offboardings o
+     cross join lateral (select coalesce(o.erasing_since, o.grace_until, o.started_at) as worked_since) w
+     where o.status = 'running' and worked_since < ${since('offboarding')}
      order by 1, 2`.execute(registrySql(registry));
-  return rows.map(({ work, id, tenant_id, seconds }) => ({
+  return rows.map(({ work, id, tenant_id, cell_id, seconds }) => ({
     kind: 'work-overdue' satisfies AlertKind,
     ...(tenant_id ? { tenantId: tenant_id } : {}),
+    ...(cell_id ? { cellId: cell_id } : {}),
     subject: `${work} ${id}`,
     level: 'raise',
     summary: `A ${WORDS[work] ?? work} has been running for ${Math.floor(seconds / 60)} minutes.`,

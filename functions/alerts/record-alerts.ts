@@ -1,5 +1,6 @@
 import { sql } from 'kysely';
 import type { RegistryExecutor } from '../registry/data-api.ts';
+import { presentTenants } from '../registry/present-tenants.ts';
 import { asText, jsonValue, now } from '../registry/registry-expressions.ts';
 import { registrySql } from '../registry/registry-sql.ts';
 import { ALERT_KINDS, type AlertKind } from './alert-kinds.ts';
@@ -56,6 +57,7 @@ export async function recordChanges(
   return { opened, resolved };
 }
 
+/** Raises none about a tenant whose erasure has begun since the survey. */
 async function raiseAlerts(
   registry: RegistryExecutor,
   region: string,
@@ -68,10 +70,14 @@ async function raiseAlerts(
   }));
   // A literal, because it must equal the condition of the unique index.
   const { rows: written } = await sql<{ is_new: boolean }>`
+    with found as (
+      select f.* from jsonb_to_recordset(${jsonValue(rows)}) as f (key text, kind text, severity text, "tenantId" uuid,
+             "cellId" text, summary text, details jsonb)),
+    present as materialized (${presentTenants(sql`select o."tenantId" from found as o`)})
     insert into alerts as a (alert_key, kind, severity, region, tenant_id, cell_id, summary, details)
     select f.key, f.kind, f.severity, ${region}, f."tenantId", f."cellId", f.summary, f.details
-      from jsonb_to_recordset(${jsonValue(rows)}) as f (key text, kind text, severity text, "tenantId" uuid,
-           "cellId" text, summary text, details jsonb)
+      from found as f
+     where f."tenantId" is null or f."tenantId" in (select p.tenant_id from present as p)
     on conflict (alert_key) where status <> 'resolved' do update set
       severity = excluded.severity, summary = excluded.summary, details = excluded.details, last_seen_at = now()
     returning a.opened_at = now() as is_new`.execute(registrySql(registry));

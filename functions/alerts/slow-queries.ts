@@ -13,7 +13,9 @@
  * Starter tenants share one role, so their statements are those of the cell.
  */
 import { sql } from 'kysely';
+import { isUuid } from '../contracts/tenant.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
+import { presentTenants } from '../registry/present-tenants.ts';
 import { jsonValue } from '../registry/registry-expressions.ts';
 import { registrySql } from '../registry/registry-sql.ts';
 import { type Finding, ofCell, ofTenant } from './finding.ts';
@@ -168,22 +170,32 @@ const MOST_ROWS = 3_000;
 const FORGOTTEN_AFTER = sql.lit('14 days');
 const ROWS_OF_STATEMENT = 300;
 
+/** The id in the name of a tenant's role. */
+const TENANT_IN_NAME = sql.lit('[0-9a-f]{32}');
+
+/** Stores nothing of a tenant whose erasure has begun since the survey. */
 async function storeBaselines(
   registry: RegistryExecutor,
   key: string,
   baselines: readonly QueryBaseline[],
 ): Promise<void> {
   const db = registrySql(registry);
+  const owner = sql`cast(${isUuid(key) ? key : null} as uuid)`;
   for (let first = 0; first < baselines.length; first += ROWS_OF_STATEMENT) {
     const rows = jsonValue(baselines.slice(first, first + ROWS_OF_STATEMENT));
     await sql`
+      with observed as (
+        select b.*, coalesce(${owner}, cast(substring(b.role from ${TENANT_IN_NAME}) as uuid)) as tenant_id
+          from jsonb_to_recordset(${rows}) as b (role text, "queryId" text, calls float8, "totalMs" float8,
+               "baselineCalls" float8, "baselineMs" float8, "degradedSince" float8, "windowMeanMs" float8,
+               "windowEndedAt" float8)),
+      present as materialized (${presentTenants(sql`select o.tenant_id from observed as o`)})
       insert into query_baselines as q (database_key, role_name, query_id, calls, total_ms, baseline_calls, baseline_ms,
                                         degraded_since, window_mean_ms, window_ended_at)
       select ${key}, r.role, r."queryId", r.calls, r."totalMs", r."baselineCalls", r."baselineMs",
              to_timestamp(r."degradedSince" / 1000), r."windowMeanMs", to_timestamp(r."windowEndedAt" / 1000)
-        from jsonb_to_recordset(${rows}) as r (role text, "queryId" text, calls float8, "totalMs" float8,
-             "baselineCalls" float8, "baselineMs" float8, "degradedSince" float8, "windowMeanMs" float8,
-             "windowEndedAt" float8)
+        from observed as r
+       where r.tenant_id is null or r.tenant_id in (select p.tenant_id from present as p)
       on conflict (database_key, role_name, query_id) do update set
         calls = excluded.calls, total_ms = excluded.total_ms, baseline_calls = excluded.baseline_calls,
         baseline_ms = excluded.baseline_ms, degraded_since = excluded.degraded_since,

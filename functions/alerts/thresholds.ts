@@ -29,12 +29,16 @@ export interface AlertThresholds {
     readonly refusalsAnHour: number;
     readonly operatorRequestsAnHour: number;
     readonly changesADay: number;
+    /** Of answers. */
+    readonly bytesAnHour: number;
     /** Multiple of the tenant's median day. */
     readonly factor: number;
-    /** Days with entries without which a tenant has no median day. */
+    /** Days with entries, or with requests, without which a tenant has no median day. */
     readonly daysOfBaseline: number;
   };
   readonly backupSeconds: number;
+  /** Runs, a minute apart, in which the bus has refused an event. */
+  readonly eventAttempts: number;
   /** How long a failure is told where nothing else ends it. */
   readonly failureSeconds: number;
   /** How long each kind of work may take. */
@@ -48,7 +52,9 @@ export type OverdueWork =
   | 'backup'
   | 'export'
   | 'onboarding'
-  | 'key-rotation';
+  | 'offboarding'
+  | 'key-rotation'
+  | 'credential-rotation';
 
 /** An alert opens at `raise` and ends below `clear`, so that it does not open and end with every run. */
 export interface Hysteresis {
@@ -78,10 +84,12 @@ export const THRESHOLDS: AlertThresholds = {
     refusalsAnHour: 30,
     operatorRequestsAnHour: 50,
     changesADay: 500,
+    bytesAnHour: 100_000_000,
     factor: 5,
     daysOfBaseline: 3,
   },
   backupSeconds: 30 * HOUR,
+  eventAttempts: 15,
   failureSeconds: 7 * DAY,
   overdueSeconds: {
     move: DAY,
@@ -90,6 +98,8 @@ export const THRESHOLDS: AlertThresholds = {
     backup: 6 * HOUR,
     export: 6 * HOUR,
     onboarding: 30 * MINUTE,
+    offboarding: DAY,
     'key-rotation': DAY,
+    'credential-rotation': DAY,
   },
 };

@@ -1,4 +1,5 @@
-import { type OpenApiDocument, openApiDocument } from '../http/openapi/document.ts';
+import { openApiDocument } from '../http/openapi/document.ts';
+import type { OpenApiDocument } from '../http/openapi/document-objects.ts';
 import { assessments } from './assessments/descriptions.ts';
 import { audit } from './audit/descriptions.ts';
 import { people } from './people/descriptions.ts';

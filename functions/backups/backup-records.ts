@@ -10,14 +10,14 @@
  */
 import { type InferResult, sql } from 'kysely';
 import { BACKUP_POLICY, backupPrefix } from '../contracts/backup-policy.ts';
-import type { IsolationModel, Tier } from '../contracts/tenant.ts';
+import type { IsolationModel, TenantStatus, Tier } from '../contracts/tenant.ts';
 import { type AuditActor, recordAudit } from '../registry/audit-log.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
 import { RegistryError } from '../registry/errors.ts';
 import type { TimeWithoutZone } from '../registry/registry-column.ts';
 import { now, secondsSince } from '../registry/registry-expressions.ts';
 import { registrySql } from '../registry/registry-sql.ts';
-import { referenceColumn, type TenantStatus } from '../registry/tenant-record.ts';
+import { referenceColumn } from '../registry/tenant-record.ts';
 import { BackupInProgress, TenantNotBackupable } from './errors.ts';
 
 export type BackupStatus = 'running' | 'succeeded' | 'failed' | 'aborted' | 'expired';

@@ -3,8 +3,8 @@ import type { DataApi, RegistryExecutor } from '../registry/data-api.ts';
 import { type JsonText, parseJson } from '../registry/registry-column.ts';
 import { asText, now, rfc3339 } from '../registry/registry-expressions.ts';
 import { registrySql } from '../registry/registry-sql.ts';
+import { getTenant } from '../registry/tenant-record.ts';
 import { listUsers } from '../registry/tenant-users.ts';
-import { getTenant } from '../registry/tenants.ts';
 import { boundTransaction } from '../registry/transaction-limits.ts';
 import { MAX_LIMIT } from '../resources/keyset-page.ts';
 import type {

@@ -37,6 +37,11 @@ export interface RegionPrices {
   readonly transitionsMillion: number;
   /** A metric that an alarm watches, for a month. */
   readonly alarmMonth: number;
+  /**
+   * A dashboard, for a month. An account's first three are free while each shows at most 50 metrics; that of a region
+   * shows more.
+   */
+  readonly dashboardMonth: number;
   /** A custom metric, for a month. */
   readonly metricMonth: number;
   /** Ingestion of logs. */
@@ -100,6 +105,7 @@ export interface Installation {
   readonly natGateways: number;
   /** Metrics that alarms watch. */
   readonly alarmMetrics: number;
+  readonly dashboards: number;
   readonly customMetrics: number;
   readonly secrets: number;
   readonly keys: number;
@@ -120,3 +126,5 @@ export const HOURS_OF_A_MONTH = 730;
 export const LEAST_PROXY_ACUS = 8;
 export const LEAST_PROXY_VCPUS = 2;
 export const LEAST_CACHE_GB = 0.1;
+/** What the stack of a dedicated database makes beside cluster and proxy, and the tenant's own key. */
+export const FIXED_OF_DEDICATED = { secrets: 3, alarms: 10, alarmMetrics: 12, keys: 1 } as const;

@@ -8,3 +8,17 @@ const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 /** A UUID as PostgreSQL writes it: lower case, with hyphens. */
 export const isUuid = (text: string): boolean => UUID.test(text);
+
+/**
+ * `arriving`: a move from another region is bringing the tenant. `elsewhere`: another region serves it, and this
+ * registry keeps only its id, slug and region.
+ */
+export type TenantStatus =
+  | 'provisioning'
+  | 'active'
+  | 'suspended'
+  | 'failed'
+  | 'offboarding'
+  | 'offboarded'
+  | 'arriving'
+  | 'elsewhere';

@@ -8,6 +8,7 @@ import { type DatabaseSize, DEFAULT_DATABASE_SIZE } from '../contracts/database-
 import {
   type CostBasis,
   type DedicatedSize,
+  FIXED_OF_DEDICATED,
   HOURS_OF_A_MONTH,
   type Installation,
   LEAST_CACHE_GB,
@@ -186,6 +187,7 @@ export function billOf(basis: CostBasis, tenants: readonly TenantFigures[], peri
   add('endpoints', installation.endpoints * prices.endpointHour * hours, standing);
   add('nat-gateways', installation.natGateways * prices.natHour * hours, standing);
   add('alarms', installation.alarmMetrics * prices.alarmMonth * months, standing);
+  add('dashboards', installation.dashboards * prices.dashboardMonth * months, standing);
   add('metrics', installation.customMetrics * prices.metricMonth * months, standing);
   add('secrets', installation.secrets * prices.secretMonth * months, standing);
   add('keys', installation.keys * prices.keyMonth * months, standing);
@@ -221,9 +223,10 @@ export function hourlyOf(
   };
 }
 
-/** Of an Enterprise tenant: three secrets, five alarms, a key. */
+/** Dollars a month of an Enterprise tenant's secrets, alarms and key. */
 export function fixedOfDedicated({ secretMonth, alarmMonth, keyMonth }: RegionPrices): number {
-  return 3 * secretMonth + 5 * alarmMonth + keyMonth;
+  const { secrets, alarmMetrics, keys } = FIXED_OF_DEDICATED;
+  return secrets * secretMonth + alarmMetrics * alarmMonth + keys * keyMonth;
 }
 
 /** Of burstable and memory-optimised classes: two up to `large`, then four and doubling. */

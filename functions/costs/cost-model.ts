@@ -1,7 +1,12 @@
 /** Writes docs/cost-model.md: the price table, and what each isolation model costs by it, beside the strategy's ranges. */
 import { DATABASE_SIZES, type DatabaseSize } from '../contracts/database-size.ts';
 import { PRICE_BANDS } from '../contracts/price-bands.ts';
-import { type CostBasis, type DedicatedSize, HOURS_OF_A_MONTH } from '../contracts/price-table.ts';
+import {
+  type CostBasis,
+  type DedicatedSize,
+  FIXED_OF_DEDICATED,
+  HOURS_OF_A_MONTH,
+} from '../contracts/price-table.ts';
 import type { IsolationModel, Tier } from '../contracts/tenant.ts';
 import { allocate } from './allocate.ts';
 import { billOf, fixedOfDedicated, hourlyOf, type TenantFigures } from './bill.ts';
@@ -52,6 +57,7 @@ const DEDICATED_RANGES: Readonly<Record<DatabaseSize, Range>> = {
 
 /** @param basis of a region with one cell. */
 export function costModel(basis: CostBasis): string {
+  const fixed = FIXED_OF_DEDICATED;
   return [
     '# Cost model',
     '',
@@ -66,8 +72,8 @@ export function costModel(basis: CostBasis): string {
     '',
     '### Dedicated database (Enterprise)',
     '',
-    'Instances, the proxy in front of them, three secrets, five alarms, a key, and storage. What all tenants share is not in',
-    'these.',
+    `Instances, the proxy in front of them, ${fixed.secrets} secrets, ${fixed.alarms} alarms of ${fixed.alarmMetrics} metrics, a key, and storage. What all tenants`,
+    'share is not in these.',
     '',
     ...table(
       ['size', 'instances', 'storage', 'ours', 'strategy', ''],

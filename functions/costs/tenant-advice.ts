@@ -3,7 +3,7 @@ import type { CostBasis } from '../contracts/price-table.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
 import { columnValue } from '../registry/registry-expressions.ts';
 import { registrySql } from '../registry/registry-sql.ts';
-import { getTenant } from '../registry/tenants.ts';
+import { getTenant } from '../registry/tenant-record.ts';
 import { type Advice, type AdviceFigures, advise, CAPACITY_HOURS } from './advise.ts';
 import { type Period, sizeOf, type TenantFigures } from './bill.ts';
 import { dollars, monthlyOf, regionCosts } from './tenant-costs.ts';

@@ -2,7 +2,7 @@ import { PRICE_BANDS } from '../contracts/price-bands.ts';
 import { type CostBasis, HOURS_OF_A_MONTH } from '../contracts/price-table.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
 import { readCostBasis } from '../registry/price-tables.ts';
-import { getTenant } from '../registry/tenants.ts';
+import { getTenant } from '../registry/tenant-record.ts';
 import { type Allocation, allocate } from './allocate.ts';
 import { type Basis, type BillLine, billOf, daysOf, type Period, type TenantFigures } from './bill.ts';
 import { periodFigures } from './period-figures.ts';

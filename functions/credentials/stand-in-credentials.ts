@@ -1,5 +1,5 @@
 /**
- * The part of a rotation that uses AWS's APIs: secrets and proxies. Nothing here reaches a database.
+ * The part of a rotation that uses AWS's APIs: secrets and proxies. Nothing here reaches a data database.
  *
  * A proxy signs clients in with the secret of their role, one secret a role. So the stand-in has a secret of its own, which
  * exists, and which the proxy accepts, only while the rotation needs it. The role's secret keeps its ARN.
@@ -11,9 +11,10 @@ import { tenantSecretName } from '../placement/tenant-names.ts';
 import { findPlace } from '../places/place.ts';
 import { reconcileProxyAuth, setDedicatedProxyAuth } from '../places/proxy-auth.ts';
 import { deleteSecret, ensureTenantSecret } from '../places/tenant-secret.ts';
-import type { RegistryExecutor } from '../registry/data-api.ts';
+import type { DataApi, RegistryExecutor } from '../registry/data-api.ts';
 import { registrySql } from '../registry/registry-sql.ts';
 import { type CredentialRotation, noteStandInSecret } from './credential-records.ts';
+import { switchSecret } from './switch-secret.ts';
 
 /**
  * Makes the secret of the stand-in.
@@ -61,8 +62,14 @@ export async function registerStandIn(
 }
 
 /** Gives the role's secret another password, which the role gets next. @throws Secrets Manager's own error. */
-export function renewSecret({ rotationId, secret }: CredentialRotation): Promise<void> {
-  return addVersion(secret, { versionId: rotationId, stage: 'AWSCURRENT' });
+export async function renewSecret(
+  registry: Pick<DataApi, 'transaction'>,
+  rotation: CredentialRotation,
+): Promise<void> {
+  const { rotationId, secret, standInSecretArn } = rotation;
+  // Of the first tenants of a cell, whose rows were written when no other row showed that there is a stand-in.
+  if (standInSecretArn !== null) await switchSecret(registry, rotation, 'stand-in');
+  await addVersion(secret, { versionId: rotationId, stage: 'AWSCURRENT' });
 }
 
 /**

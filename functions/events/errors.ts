@@ -2,6 +2,6 @@
 export class EventsRefused extends Error {
   override name = 'EventsRefused';
   constructor(refused: number) {
-    super(`${refused} event(s) do not fit their schema: see refused_at and reason in event_outbox`);
+    super(`${refused} event(s) do not fit their schema: see the alert events-unpublished`);
   }
 }

@@ -11,11 +11,13 @@ import { MOST_ENTRIES } from '../aws/event-bus.ts';
 import { EVENT_SOURCE, PUBLISHED_EVENT_DAYS } from '../contracts/events.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
 import {
-  deletePublished,
+  deleteOld,
   leaseOutbox,
   type OutboxEvent,
   readOutbox,
+  readRefused,
   recordFailure,
+  recordFitting,
   recordPublished,
   recordRefusal,
   releaseOutbox,
@@ -33,7 +35,7 @@ export interface Published {
   readonly published: number;
   /** The bus did not take them; the next run tries again. */
   readonly failed: number;
-  /** They do not fit their schema. */
+  /** They do not fit their schema, and this run is the first that says so. */
   readonly refused: number;
 }
 
@@ -55,6 +57,7 @@ export async function publishEvents(
   { region, deadline }: PublishOptions,
 ): Promise<Published> {
   let [published, failed, refused] = [0, 0, 0];
+  await readmitFitting(registry, region);
   const lease = await leaseOutbox(registry);
   if (lease === undefined) return { published, failed, refused };
   /** Tenants whose later events wait for one that has failed. */
@@ -67,7 +70,7 @@ export async function publishEvents(
       if (page.length < PAGE || performance.now() >= deadline) break;
       after = page.at(-1)?.position ?? after;
     }
-    await deletePublished(registry, PUBLISHED_EVENT_DAYS);
+    await deleteOld(registry, PUBLISHED_EVENT_DAYS);
   } finally {
     await releaseOutbox(registry, lease);
   }
@@ -108,6 +111,19 @@ export async function publishEvents(
       await recordFailure(registry, event.eventId, reason);
     }
   }
+}
+
+/** Events that were refused by a release that did not have their schema wait again, and are published by this run. */
+async function readmitFitting(registry: RegistryExecutor, region: string): Promise<void> {
+  let page: OutboxEvent[] = [];
+  do {
+    page = await readRefused(registry, page.at(-1)?.position ?? 0, PAGE);
+    const fitting = page.filter((event) => 'detail' in detailOf(event, region));
+    await recordFitting(
+      registry,
+      fitting.map(({ eventId }) => eventId),
+    );
+  } while (page.length === PAGE);
 }
 
 /** The next batch, with at most one event of each tenant, so that one that fails has overtaken no other. */

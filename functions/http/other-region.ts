@@ -6,11 +6,19 @@
  *   `elsewhere`   another region serves the tenant: the request is redirected there
  */
 import { setTimeout as delay } from 'node:timers/promises';
+import type { DirectoryEntry } from '../placement/directory-entry.ts';
 import { TenantElsewhere, TenantUnavailable } from '../placement/errors.ts';
-import type { DirectoryEntry, TenantDirectory } from '../placement/tenant-directory.ts';
+import type { TenantDirectory } from '../placement/tenant-directory.ts';
 import type { ApiEvent } from './api-event.ts';
 import { Problem } from './problem.ts';
-import { type ResolutionDependencies, readTenantNaming } from './resolve-tenant.ts';
+import { readTenantNaming } from './tenant-naming.ts';
+
+export interface ArrivalSettings {
+  /** How long a request waits for a tenant that is arriving, in milliseconds; ten seconds by default. */
+  readonly patienceMs?: number;
+  /** Key of the region that the function runs in. */
+  readonly regionKey?: string | undefined;
+}
 
 /**
  * Waits until the tenant has arrived in this region.
@@ -20,7 +28,7 @@ import { type ResolutionDependencies, readTenantNaming } from './resolve-tenant.
 export async function servedHere(
   directory: TenantDirectory,
   known: DirectoryEntry,
-  { patienceMs, regionKey }: Pick<ResolutionDependencies, 'patienceMs' | 'regionKey'>,
+  { patienceMs, regionKey }: ArrivalSettings,
 ): Promise<DirectoryEntry | undefined> {
   const entry = await awaitArrival(directory, known, patienceMs);
   if (entry?.status !== 'elsewhere') return entry;
@@ -66,7 +74,7 @@ async function awaitArrival(
 export async function redirection(
   error: TenantElsewhere,
   event: ApiEvent,
-  { directory, domains }: Pick<ResolutionDependencies, 'directory' | 'domains'>,
+  { directory, domains }: { readonly directory: TenantDirectory; readonly domains: readonly string[] },
 ): Promise<Error> {
   try {
     const apiUrl = await directory.apiUrlOf(error.region);

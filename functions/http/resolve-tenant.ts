@@ -1,25 +1,24 @@
 import type { MiddlewareObj } from '@middy/core';
 import type { APIGatewayProxyStructuredResultV2, Context } from 'aws-lambda';
 import type { CacheServer } from '../aws/cache-server.ts';
+import type { DirectoryEntry } from '../placement/directory-entry.ts';
 import { TenantElsewhere, TenantUnavailable } from '../placement/errors.ts';
-import type { DirectoryEntry, TenantDirectory } from '../placement/tenant-directory.ts';
+import type { TenantDirectory } from '../placement/tenant-directory.ts';
 import { TenantAccess, type TenantRouter } from '../placement/tenant-router.ts';
 import type { Actor } from '../tenant-data/audit-log.ts';
 import type { CachePool } from '../tenant-data/cache-pool.ts';
 import type { ApiEvent } from './api-event.ts';
 import { type Caller, readCaller } from './api-event.ts';
 import { NotAMember, TenantMismatch, TenantNotNamed, TenantNotServing, TenantUnknown } from './errors.ts';
+import type { ArrivalSettings } from './other-region.ts';
+import { namingAgrees, readTenantNaming, type TenantNaming } from './tenant-naming.ts';
 
-export interface ResolutionDependencies {
+export interface ResolutionDependencies extends ArrivalSettings {
   readonly directory: TenantDirectory;
   readonly router: TenantRouter;
   readonly domains: readonly string[];
-  /** Key of the region that the function runs in. */
-  readonly regionKey?: string | undefined;
   /** The region's caches, loaded at the first request. Absent: there is none. */
   readonly caches?: (() => Promise<CachePool>) | undefined;
-  /** How long a request waits for a tenant that is arriving, in milliseconds; ten seconds by default. */
-  readonly patienceMs?: number;
 }
 
 /**
@@ -60,8 +59,6 @@ export function resolveTenant(
     },
   };
 }
-
-type ArrivalSettings = Pick<ResolutionDependencies, 'patienceMs' | 'regionKey'>;
 
 /**
  * Waits until the tenant is served here. Call before checking membership: users have no membership in a region that
@@ -141,42 +138,4 @@ export interface TenantContext extends Context {
     | undefined;
   /** Headers of the answer, whatever it is. */
   answerHeaders?: Readonly<Record<string, string>>;
-}
-
-/** How a request names its tenant, besides the token. */
-export interface TenantNaming {
-  /** `X-Tenant-ID`: a tenant's id or slug, lower-cased. */
-  readonly header: string | undefined;
-  /** The label in front of one of the platform's domains, lower-cased. */
-  readonly subdomain: string | undefined;
-}
-
-/**
- * Reads the header and the subdomain of a request.
- * @param domains the domains under which `{slug}.domain` names a tenant; any other host names none.
- */
-export function readTenantNaming(
-  headers: Readonly<Record<string, string | undefined>>,
-  host: string | undefined,
-  domains: readonly string[],
-): TenantNaming {
-  return {
-    header: headers['x-tenant-id']?.trim().toLowerCase() || undefined,
-    subdomain: host === undefined ? undefined : subdomainOf(host, domains),
-  };
-}
-
-/** True when neither the header nor the subdomain names another tenant. */
-export function namingAgrees(naming: TenantNaming, tenant: { tenantId: string; slug: string }): boolean {
-  const { header, subdomain } = naming;
-  if (header !== undefined && header !== tenant.tenantId && header !== tenant.slug) return false;
-  return subdomain === undefined || subdomain === tenant.slug;
-}
-
-function subdomainOf(host: string, domains: readonly string[]): string | undefined {
-  const name = host.toLowerCase().replace(/:\d+$/, '').replace(/\.$/, '');
-  for (const domain of domains) {
-    if (name.endsWith(`.${domain}`)) return name.slice(0, -domain.length - 1);
-  }
-  return undefined;
 }

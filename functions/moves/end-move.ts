@@ -144,9 +144,15 @@ export async function endMove(
       ? { status: 'failed', reason: new MoveMismatch().message }
       : stopped;
   const reason = `${end.reason}${whereabouts(hops)}`;
-  await registry.transaction((transaction) =>
-    recordEnd(transaction, { moveId, tenantId }, { status: end.status, reason }, endedBy),
-  );
+  const isEnded = await registry.transaction(async (transaction) => {
+    await boundTransaction(transaction);
+    // A function of the stopped workflow may have opened a hop since these were read. It locks the move for that.
+    await findMove(transaction, moveId, { lock: true });
+    if ((await hopsOf(transaction, moveId)).some(isOpen)) return false;
+    await recordEnd(transaction, { moveId, tenantId }, { status: end.status, reason }, endedBy);
+    return true;
+  });
+  if (!isEnded) return endMove(registry, moveId, { stopped, actor, deadline, regions });
   return { moveId, tenantId, status: end.status, reason };
 }
 

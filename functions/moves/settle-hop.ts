@@ -4,8 +4,9 @@ import { executionArnOf, startExecution } from '../aws/executions.ts';
 import { exclusively, releaseClaim } from '../database/transfer/claim.ts';
 import { readPlacement, showsCommit } from '../database/transfer/fence.ts';
 import { retriedRequests } from '../database/transfer/place-facts.ts';
-import { databaseSizeOf, routeTo } from '../places/place.ts';
+import { databaseSizeOf } from '../places/place.ts';
 import { asOwnerOf } from '../places/place-database.ts';
+import { routeNow } from '../places/starter-login.ts';
 import type { DataApi, RegistryExecutor } from '../registry/data-api.ts';
 import type { JsonText } from '../registry/registry-column.ts';
 import { jsonValue, now } from '../registry/registry-expressions.ts';
@@ -93,7 +94,7 @@ export async function followHop(
     const followed = await db
       .updateTable('tenant_database_routing')
       .set({
-        ...routeTo(target),
+        ...(await routeNow(transaction, target)),
         ...(source.clusterArn === target.clusterArn ? {} : { arrived_at: now }),
         updated_at: now,
       })

@@ -1,6 +1,6 @@
 import type { AuditActor } from '../registry/audit-log.ts';
 import type { DataApi } from '../registry/data-api.ts';
-import { getTenant } from '../registry/tenants.ts';
+import { getTenant } from '../registry/tenant-record.ts';
 import { boundTransaction } from '../registry/transaction-limits.ts';
 import { OffboardingNotCancellable } from './errors.ts';
 import { selectOffboardings } from './offboarding-records.ts';

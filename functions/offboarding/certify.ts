@@ -248,7 +248,7 @@ function keptByPolicy(
         what: 'events of the tenant in the outbox (event_outbox): ids, slug, figures',
         count: null,
         until: after(PUBLISHED_EVENT_DAYS),
-        why: `Subscribers must get the last ones too. An event is deleted ${PUBLISHED_EVENT_DAYS} days after it was published. They have no personal data.`,
+        why: `Subscribers must get the last ones too. An event is deleted ${PUBLISHED_EVENT_DAYS} days after it was published, or refused because it does not fit its schema. They have no personal data.`,
       },
       {
         store: 'registry',

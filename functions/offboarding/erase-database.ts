@@ -10,7 +10,6 @@
 import type pg from 'pg';
 import { identifier, qualified } from '../database/ddl/identifier.ts';
 import { commentOf, dropTenantSchema } from '../database/provisioning/tenant-schema.ts';
-import { sqlStateOf } from '../database/session/sql-state.ts';
 import { SHARED_SCHEMA } from '../database/tables/migrate-tenant-tables.ts';
 import { refreshSkillsSummary } from '../database/tables/refresh-skills-summary.ts';
 import { TENANT_SCHEMA_VERSION } from '../database/tables/schema-version.ts';
@@ -179,14 +178,8 @@ async function forgetInStatistics(owner: pg.ClientBase): Promise<boolean> {
        and pg_catalog.pg_get_userbyid(c.relowner) = current_user order by 1`,
     [SHARED_SCHEMA],
   );
-  for (const { name } of rows) {
-    try {
-      await owner.query(`ANALYZE ${qualified(SHARED_SCHEMA, name)}`);
-    } catch (error) {
-      // Another session analyzes it, or a partition is being changed.
-      if (sqlStateOf(error) !== '55P03') throw error;
-    }
-  }
+  // It waits for a session that analyzes the table now, perhaps from rows that it saw before the erasure.
+  for (const { name } of rows) await owner.query(`ANALYZE ${qualified(SHARED_SCHEMA, name)}`);
   return true;
 }
 

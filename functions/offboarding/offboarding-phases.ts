@@ -8,8 +8,7 @@ import type { DataApi } from '../registry/data-api.ts';
 import type { ExportView } from '../registry/exports.ts';
 import { now } from '../registry/registry-expressions.ts';
 import { registrySql } from '../registry/registry-sql.ts';
-import { referenceColumn } from '../registry/tenant-record.ts';
-import { getTenant } from '../registry/tenants.ts';
+import { getTenant, referenceColumn } from '../registry/tenant-record.ts';
 import { boundTransaction } from '../registry/transaction-limits.ts';
 import { FinalExportFailed, InvalidOffboardingInput, OffboardingOvertaken } from './errors.ts';
 import {
@@ -85,7 +84,12 @@ export interface FinalExports {
   /** Starts one. @throws its refusals. */
   readonly request: (tenantId: string) => Promise<string>;
   readonly read: (tenantId: string, exportId: string) => Promise<ExportView>;
+  /** How many the tenant has had since a time, RFC 3339. */
+  readonly count: (tenantId: string, since: string) => Promise<number>;
 }
+
+/** Tries at the final export, when its workflow is stopped or lost with a machine. */
+const MOST_EXPORTS = 3;
 
 /**
  * The final export of a tenant that has data. Call it until it is done.
@@ -94,21 +98,23 @@ export interface FinalExports {
 export async function exportFinally(
   registry: Registry,
   offboardingId: string,
-  { request, read }: FinalExports,
+  { request, read, count }: FinalExports,
 ): Promise<{ readonly done: boolean }> {
-  const { tenantId, exportId, formerStatus, erasingSince } = await runningOffboarding(
+  const { tenantId, exportId, formerStatus, erasingSince, startedAt } = await runningOffboarding(
     registry,
     offboardingId,
   );
-  // The onboarding of a failed tenant has not succeeded: there are no rows to export.
-  if (formerStatus === 'failed' || erasingSince !== null) return { done: true };
-  if (exportId === null) {
+  const requestOne = async () => {
     const started = await request(tenantId);
     await changeOffboarding(registry, offboardingId, { phase: 'export', exportId: started });
     return { done: false };
-  }
+  };
+  // The onboarding of a failed tenant has not succeeded: there are no rows to export.
+  if (formerStatus === 'failed' || erasingSince !== null) return { done: true };
+  if (exportId === null) return requestOne();
   const { status, reason } = await read(tenantId, exportId);
   if (status === 'running') return { done: false };
+  if (status === 'aborted' && (await count(tenantId, startedAt)) < MOST_EXPORTS) return requestOne();
   if (status !== 'succeeded') throw new FinalExportFailed(reason ?? 'it was stopped');
   return { done: true };
 }

@@ -1,11 +1,12 @@
 import { randomUUID } from 'node:crypto';
+import type { TenantStatus } from '../contracts/tenant.ts';
 import type { AuditActor } from '../registry/audit-log.ts';
 import type { DataApi, RegistryExecutor } from '../registry/data-api.ts';
 import { recordAndStart } from '../registry/record-and-start.ts';
 import { now } from '../registry/registry-expressions.ts';
 import { registrySql } from '../registry/registry-sql.ts';
-import type { TenantRecord, TenantStatus } from '../registry/tenant-record.ts';
-import { getTenant } from '../registry/tenants.ts';
+import type { TenantRecord } from '../registry/tenant-record.ts';
+import { getTenant } from '../registry/tenant-record.ts';
 import { requireMatch } from '../resources/entity-tag.ts';
 import { OffboardingInProgress, OffboardingNotStarted, TenantNotOffboardable } from './errors.ts';
 import {

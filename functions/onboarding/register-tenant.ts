@@ -14,6 +14,7 @@ import { DEFAULT_DATABASE_SIZE } from '../contracts/database-size.ts';
 import { tierTerms } from '../contracts/tier-terms.ts';
 import { chooseCell } from '../placement/choose-cell.ts';
 import { FIRST_EPOCH, tenantRoleName } from '../placement/tenant-names.ts';
+import { starterSecretNow } from '../places/starter-login.ts';
 import { type AuditActor, recordAudit } from '../registry/audit-log.ts';
 import type { RepeatableRequest } from '../registry/control-idempotency.ts';
 import type { DataApi, RegistryExecutor } from '../registry/data-api.ts';
@@ -289,7 +290,7 @@ async function insert(
         cluster_arn: cell.cluster_arn,
         isolation_model: isolationModel,
         role_name: isolationModel === 'shared' ? cell.starter_role_name : ownName,
-        secret_arn: isolationModel === 'shared' ? cell.starter_secret_arn : null,
+        secret_arn: isolationModel === 'shared' ? await starterSecretNow(transaction, cell.cell_id) : null,
         epoch: FIRST_EPOCH,
         region: cell.region,
         writer_host: cell.writer_host,

@@ -12,11 +12,10 @@
  * registration that died, and blocks no other.
  */
 
-import type { Tier } from '../contracts/tenant.ts';
+import type { TenantStatus, Tier } from '../contracts/tenant.ts';
 import type { DataApi, RegistryExecutor } from '../registry/data-api.ts';
 import { now } from '../registry/registry-expressions.ts';
 import { registrySql } from '../registry/registry-sql.ts';
-import type { TenantStatus } from '../registry/tenant-record.ts';
 import { boundTransaction, lockByName } from '../registry/transaction-limits.ts';
 import { TenantExists, TenantInputMismatch } from './errors.ts';
 import { homeOf, type RegistrationRegion } from './registration-region.ts';

@@ -57,13 +57,7 @@ async function readCells(transaction: RegistryExecutor, dataResidency: string) {
       join.onRef('t.tenant_id', '=', 'r.tenant_id').on('t.status', 'not in', ['offboarded', 'elsewhere']),
     )
     .select(['c.cell_id', 'c.region', 'c.database_host', 'c.database_port', 'c.database_name'])
-    .select([
-      'c.writer_host',
-      'c.reader_host',
-      'c.cluster_arn',
-      'c.starter_role_name',
-      'c.starter_secret_arn',
-    ])
+    .select(['c.writer_host', 'c.reader_host', 'c.cluster_arn', 'c.starter_role_name'])
     .select(['c.max_business_tenants'])
     .select((eb) => [
       eb.fn.count<number>('t.tenant_id').as('tenants'),

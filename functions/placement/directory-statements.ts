@@ -7,8 +7,8 @@ import type { FeatureFlags } from '../contracts/features.ts';
 import { tierTerms } from '../contracts/tier-terms.ts';
 import { asText } from '../registry/registry-expressions.ts';
 import { CompiledOnce, compilingOnly, type RegistrySql } from '../registry/registry-sql.ts';
+import type { DirectoryEntry, TenantLimits } from './directory-entry.ts';
 import { parseNextPlace, type RoutingRow, toPlacement } from './placement.ts';
-import type { DirectoryEntry, TenantLimits } from './tenant-directory.ts';
 
 /**
  * The target of the tenant's move once its data is copied, as JSON. From then on the role can log in, and the cut-over

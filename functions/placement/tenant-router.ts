@@ -29,17 +29,17 @@ import {
 import type { DatabasePools } from '../database/session/pools.ts';
 import {
   type Access,
-  type RowsOf,
   runTenantBatch,
   runTenantTransaction,
-  type Statement,
   type TenantTransaction,
 } from '../database/session/tenant-session.ts';
+import type { RowsOf, Statement } from '../database/session/tenant-sql.ts';
 import type { AttemptWatch, CachedData } from './cached-data.ts';
+import type { DirectoryEntry } from './directory-entry.ts';
 import { NotPlaced, TenantElsewhere, TenantUnavailable } from './errors.ts';
 import { type NextPlace, type Placement, parseForward } from './placement.ts';
 import { TenantBulkhead } from './tenant-bulkhead.ts';
-import type { DirectoryEntry, TenantDirectory } from './tenant-directory.ts';
+import type { TenantDirectory } from './tenant-directory.ts';
 
 export interface RouterOptions {
   /** How long one request may wait for a fenced or moving tenant, in milliseconds. */

@@ -15,7 +15,7 @@ import type { DataApi, RegistryExecutor } from '../registry/data-api.ts';
 import { getOffer, type Offer } from '../registry/offers.ts';
 import { columnValue, now } from '../registry/registry-expressions.ts';
 import { registrySql } from '../registry/registry-sql.ts';
-import { getTenant } from '../registry/tenants.ts';
+import { getTenant } from '../registry/tenant-record.ts';
 import { ResourceConflict } from '../resources/errors.ts';
 
 /**

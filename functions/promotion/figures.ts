@@ -1,5 +1,4 @@
-import type { Tier } from '../contracts/tenant.ts';
-import type { TenantStatus } from '../registry/tenant-record.ts';
+import type { TenantStatus, Tier } from '../contracts/tenant.ts';
 
 /** One day's figures of a tenant, as metering recorded them. */
 export interface Sample {

@@ -6,8 +6,9 @@
  * one. While a move commits there may be two. Then nothing is decided, because only the source's row shows which one is
  * valid.
  */
+
+import type { TenantStatus } from '../contracts/tenant.ts';
 import { describePlace } from '../places/place.ts';
-import type { TenantStatus } from '../registry/tenant-record.ts';
 import type { Difference, DifferenceKind } from './differences.ts';
 import { describeDatabase, type FoundPlacement, type TenantPlacements } from './region-databases.ts';
 import type { RegisteredBackup, RegisteredTenant } from './registered-tenants.ts';

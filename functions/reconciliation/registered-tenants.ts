@@ -1,12 +1,11 @@
 /** The rows of tenants in the registry, as far as they are compared. */
 import { sql } from 'kysely';
 import type { DatabaseSize } from '../contracts/database-size.ts';
-import type { IsolationModel, Tier } from '../contracts/tenant.ts';
+import type { IsolationModel, TenantStatus, Tier } from '../contracts/tenant.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
 import { firstEpoch } from '../registry/lost-tenants.ts';
 import { jsonValue } from '../registry/registry-expressions.ts';
 import { registrySql } from '../registry/registry-sql.ts';
-import type { TenantStatus } from '../registry/tenant-record.ts';
 
 export interface Route {
   readonly epoch: number;

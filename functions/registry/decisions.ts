@@ -5,7 +5,7 @@ import { parseJson } from './registry-column.ts';
 import { asText, columnValue, rfc3339 } from './registry-expressions.ts';
 import { pageOfBoundedRows, readBoundedRows } from './registry-page.ts';
 import { compilingOnly } from './registry-sql.ts';
-import { getTenant } from './tenants.ts';
+import { getTenant } from './tenant-record.ts';
 
 /** A decision of the daily run about a tenant's tier, with its reasons. */
 export interface PromotionDecision {

@@ -3,12 +3,13 @@
  *
  * States of an event: waiting ──the bus has taken it──▶ published ──the retention is over──▶ (no row)
  *                     waiting ──the bus has refused it──▶ waiting, tried again by the next run
- *                     waiting ──it does not fit its schema──▶ refused, kept until an operator has looked at it
+ *                     waiting ──it does not fit its schema──▶ refused ──a later release has the schema──▶ waiting
+ *                     refused ──an operator deletes it, or its tenant is erased and the retention is over──▶ (no row)
  * Invariants: one run publishes at a time, by a lease; an event is published only after its row was committed, and is
  * recorded as published only after the bus has taken it. So a run that dies in between publishes it again.
  */
 import { randomUUID } from 'node:crypto';
-import { sql } from 'kysely';
+import { type InferResult, sql } from 'kysely';
 import type { RegistryExecutor } from './data-api.ts';
 import { parseJson, type TimeWithoutZone } from './registry-column.ts';
 import { asText, now, rfc3339 } from './registry-expressions.ts';
@@ -66,27 +67,10 @@ export async function readOutbox(
   after: number,
   limit: number,
 ): Promise<OutboxEvent[]> {
-  const rows = await waitingEvents(registry)
-    .select(['o.event_id', 'o.position', 'o.event_type', 'o.tenant', 'o.slug', 'o.tier', 'o.sequence'])
-    .select((eb) => [
-      rfc3339(eb.ref('o.occurred_at'), 'MS').as('occurred_at'),
-      asText(eb.ref('o.facts')).as('facts'),
-    ])
-    .where('o.position', '>', after)
-    .orderBy('o.position')
+  const rows = await selectEvents(waitingEvents(registry).where('o.position', '>', after))
     .limit(limit)
     .execute();
-  return rows.map((row) => ({
-    eventId: row.event_id,
-    position: row.position,
-    type: row.event_type,
-    tenantId: row.tenant,
-    slug: row.slug,
-    tier: row.tier,
-    sequence: row.sequence,
-    occurredAt: row.occurred_at,
-    facts: parseJson(row.facts),
-  }));
+  return rows.map(toEvent);
 }
 
 export async function recordPublished(
@@ -127,11 +111,46 @@ export async function recordRefusal(
     .execute();
 }
 
-/** Deletes events that were published longer ago. */
-export async function deletePublished(registry: RegistryExecutor, olderThanDays: number): Promise<void> {
+/** The next refused events after that position, oldest first. */
+export async function readRefused(
+  registry: RegistryExecutor,
+  after: number,
+  limit: number,
+): Promise<OutboxEvent[]> {
+  const refused = registrySql(registry)
+    .selectFrom('event_outbox as o')
+    .where('o.published_at', 'is', null)
+    .where('o.refused_at', 'is not', null)
+    .where('o.position', '>', after);
+  return (await selectEvents(refused).limit(limit).execute()).map(toEvent);
+}
+
+/** They fit their schema now, and wait. */
+export async function recordFitting(registry: RegistryExecutor, eventIds: readonly string[]): Promise<void> {
+  if (eventIds.length === 0) return;
   await registrySql(registry)
-    .deleteFrom('event_outbox')
-    .where('published_at', '<', sql<TimeWithoutZone>`now() - interval '1 day' * ${sql.lit(olderThanDays)}`)
+    .updateTable('event_outbox')
+    .set({ refused_at: null, reason: null })
+    .where('event_id', 'in', eventIds)
+    .execute();
+}
+
+/** Deletes events that were published longer ago, and those of erased tenants that were refused longer ago. */
+export async function deleteOld(registry: RegistryExecutor, olderThanDays: number): Promise<void> {
+  const before = sql<TimeWithoutZone>`now() - interval '1 day' * ${sql.lit(olderThanDays)}`;
+  await registrySql(registry).deleteFrom('event_outbox').where('published_at', '<', before).execute();
+  await registrySql(registry)
+    .deleteFrom('event_outbox as e')
+    .where('e.refused_at', '<', before)
+    .where((eb) =>
+      eb.exists(
+        eb
+          .selectFrom('tenant_offboardings as o')
+          .select('o.offboarding_id')
+          .whereRef('o.tenant_id', '=', 'e.tenant')
+          .where('o.erasing_since', '<', before),
+      ),
+    )
     .execute();
 }
 
@@ -148,6 +167,29 @@ export async function measureBacklog(registry: RegistryExecutor): Promise<Backlo
     .executeTakeFirstOrThrow();
   return { waiting: row.waiting, refused: row.refused, oldestSeconds: Math.max(0, row.oldest ?? 0) };
 }
+
+type Outbox = ReturnType<typeof waitingEvents>;
+
+const selectEvents = (events: Outbox) =>
+  events
+    .select(['o.event_id', 'o.position', 'o.event_type', 'o.tenant', 'o.slug', 'o.tier', 'o.sequence'])
+    .select((eb) => [
+      rfc3339(eb.ref('o.occurred_at'), 'MS').as('occurred_at'),
+      asText(eb.ref('o.facts')).as('facts'),
+    ])
+    .orderBy('o.position');
+
+const toEvent = (row: InferResult<ReturnType<typeof selectEvents>>[number]): OutboxEvent => ({
+  eventId: row.event_id,
+  position: row.position,
+  type: row.event_type,
+  tenantId: row.tenant,
+  slug: row.slug,
+  tier: row.tier,
+  sequence: row.sequence,
+  occurredAt: row.occurred_at,
+  facts: parseJson(row.facts),
+});
 
 const waitingEvents = (registry: RegistryExecutor) =>
   registrySql(registry)

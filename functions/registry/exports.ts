@@ -3,7 +3,7 @@ import { ResourceNotFound } from '../resources/errors.ts';
 import type { PageRequest } from '../resources/keyset-page.ts';
 import { findInRegions, type Regions } from './ask-region.ts';
 import type { RegistryExecutor } from './data-api.ts';
-import { now, rfc3339 } from './registry-expressions.ts';
+import { columnValue, now, rfc3339 } from './registry-expressions.ts';
 import { pageOfRegions, startedList } from './registry-page.ts';
 import { compilingOnly, type RegistrySql, registrySql } from './registry-sql.ts';
 
@@ -96,6 +96,21 @@ export async function getExport(
   const row = await readExport(registry, tenantId, exportId);
   if (!row) throw new ResourceNotFound('no such export');
   return toView(row);
+}
+
+/** How many exports of the tenant one region's registry has recorded since a time, RFC 3339. */
+export async function countExports(
+  registry: RegistryExecutor,
+  tenantId: string,
+  since: string,
+): Promise<number> {
+  const { count } = await registrySql(registry)
+    .selectFrom('tenant_exports')
+    .select((eb) => eb.fn.countAll<number>().as('count'))
+    .where('tenant_id', '=', tenantId)
+    .where('started_at', '>=', columnValue('tenant_exports.started_at', since))
+    .executeTakeFirstOrThrow();
+  return count;
 }
 
 /**

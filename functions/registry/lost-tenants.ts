@@ -11,11 +11,11 @@
  * - the daily run makes no backup of it, so its latest backup is the one to restore.
  */
 import { sql } from 'kysely';
+import type { TenantStatus } from '../contracts/tenant.ts';
 import type { RegistryExecutor } from './data-api.ts';
 import { asNumber, now } from './registry-expressions.ts';
 import { registrySql } from './registry-sql.ts';
 import type { LostPlace } from './registry-tables.ts';
-import type { TenantStatus } from './tenant-record.ts';
 
 /** The tenant's `status_reason` after its onboarding. May be shown to a client. */
 const ROWS_LOST = 'The rows of the tenant are lost. Restore the backup restoreFrom, and it is served again.';

@@ -7,7 +7,7 @@ import { parseJson } from './registry-column.ts';
 import { asText, columnValue, rfc3339 } from './registry-expressions.ts';
 import { pageOfBoundedRows, readBoundedRows } from './registry-page.ts';
 import { compilingOnly, type RegistrySql, registrySql } from './registry-sql.ts';
-import { getTenant } from './tenants.ts';
+import { getTenant } from './tenant-record.ts';
 
 export interface NewOffer {
   readonly tenantId: string;

@@ -1,25 +1,12 @@
 import { type InferResult, sql } from 'kysely';
 import { type DatabaseSize, DEFAULT_DATABASE_SIZE } from '../contracts/database-size.ts';
-import { type IsolationModel, isUuid, type Tier } from '../contracts/tenant.ts';
+import { type IsolationModel, isUuid, type TenantStatus, type Tier } from '../contracts/tenant.ts';
+import { TenantBetweenRegions, TenantNotFound } from '../resources/errors.ts';
 import type { RegistryExecutor } from './data-api.ts';
 import { restoreFrom } from './lost-tenants.ts';
 import { parseJson } from './registry-column.ts';
 import { asNumber, asText, columnValue, rfc3339 } from './registry-expressions.ts';
 import { type RegistrySql, registrySql } from './registry-sql.ts';
-
-/**
- * `arriving`: a move from another region is bringing the tenant. `elsewhere`: another region serves it, and this
- * registry keeps only its id, slug and region.
- */
-export type TenantStatus =
-  | 'provisioning'
-  | 'active'
-  | 'suspended'
-  | 'failed'
-  | 'offboarding'
-  | 'offboarded'
-  | 'arriving'
-  | 'elsewhere';
 
 /** One tenant in the registry: its `tenants` row and the place in its `tenant_database_routing` row. */
 export interface TenantRecord {
@@ -161,4 +148,32 @@ export async function readFeatures(
     text += parts.join('');
     if ((parts.at(-1) ?? '') === '') return JSON.parse(text || '{}') as TenantRecord['features'];
   }
+}
+
+/**
+ * The tenant of an id or a slug, in the registry of its region.
+ * @throws {TenantNotFound}
+ * @throws {TenantBetweenRegions} it was handed over to another registry since the look-up, or has not arrived yet.
+ */
+export async function getTenant(
+  registry: RegistryExecutor,
+  reference: string,
+  { lock = false }: { lock?: boolean } = {},
+): Promise<TenantRecord> {
+  const row = await selectTenants(registrySql(registry))
+    .where(`t.${referenceColumn(reference)}`, '=', reference)
+    .$if(lock, (tenant) => tenant.forUpdate('t'))
+    .executeTakeFirst();
+  if (!row) throw new TenantNotFound(reference);
+  if (row.status === 'elsewhere' || row.status === 'arriving') {
+    throw new TenantBetweenRegions(`the tenant is ${row.status}`);
+  }
+  return complete(registry, row);
+}
+
+/** With features of any size. */
+export async function complete(registry: RegistryExecutor, row: TenantRow): Promise<TenantRecord> {
+  const tenant = toTenantRecord(row);
+  if (row.large_features_bytes === null) return tenant;
+  return { ...tenant, features: await readFeatures(registry, tenant.tenantId) };
 }

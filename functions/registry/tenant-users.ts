@@ -11,7 +11,8 @@ import { columnValue, rfc3339 } from './registry-expressions.ts';
 import { pageOfBoundedRows, readBoundedRows } from './registry-page.ts';
 import { compilingOnly, type RegistrySql, registrySql } from './registry-sql.ts';
 import type { RegistryTables } from './registry-tables.ts';
-import { countActiveUsers, getTenant } from './tenants.ts';
+import { getTenant } from './tenant-record.ts';
+import { countActiveUsers } from './tenants.ts';
 
 export interface TenantUser {
   readonly userId: string;

@@ -1,9 +1,9 @@
 import { sql } from 'kysely';
 import { tierSatisfying, type Unsatisfied, unsatisfied, weaker } from '../contracts/compliance.ts';
-import type { IsolationModel, Tier } from '../contracts/tenant.ts';
+import type { IsolationModel, TenantStatus, Tier } from '../contracts/tenant.ts';
 import { mergePatch, requireDocumentSize } from '../resources/documents.ts';
 import { requireMatch } from '../resources/entity-tag.ts';
-import { ResourceConflict, RulesForbid, TenantBetweenRegions, TenantNotFound } from '../resources/errors.ts';
+import { ResourceConflict, RulesForbid } from '../resources/errors.ts';
 import { mergeRows, type PageRequest, type Position, readCursor } from '../resources/keyset-page.ts';
 import { patternOf } from '../resources/literal-search.ts';
 import { askRegions, type Regions } from './ask-region.ts';
@@ -16,15 +16,7 @@ import { columnValue, now, rfc3339 } from './registry-expressions.ts';
 import { isCut, pageOfBoundedRows, readBoundedRows } from './registry-page.ts';
 import { compilingOnly, registrySql } from './registry-sql.ts';
 import type { RegistryTables } from './registry-tables.ts';
-import {
-  readFeatures,
-  referenceColumn,
-  selectTenants,
-  type TenantRecord,
-  type TenantRow,
-  type TenantStatus,
-  toTenantRecord,
-} from './tenant-record.ts';
+import { complete, getTenant, selectTenants, type TenantRecord, type TenantRow } from './tenant-record.ts';
 
 export interface TenantFilter {
   readonly status?: TenantStatus | undefined;
@@ -139,33 +131,6 @@ async function readTenants(
     );
   }
   return readBoundedRows(registry, { select, order: sql`cursor_time, tenant_id` }, page);
-}
-
-/**
- * The tenant of an id or a slug, in the registry of its region.
- * @throws {TenantNotFound}
- * @throws {TenantBetweenRegions} it was handed over to another registry since the look-up, or has not arrived yet.
- */
-export async function getTenant(
-  registry: RegistryExecutor,
-  reference: string,
-  { lock = false }: { lock?: boolean } = {},
-): Promise<TenantRecord> {
-  const row = await selectTenants(registrySql(registry))
-    .where(`t.${referenceColumn(reference)}`, '=', reference)
-    .$if(lock, (tenant) => tenant.forUpdate('t'))
-    .executeTakeFirst();
-  if (!row) throw new TenantNotFound(reference);
-  if (row.status === 'elsewhere' || row.status === 'arriving') {
-    throw new TenantBetweenRegions(`the tenant is ${row.status}`);
-  }
-  return complete(registry, row);
-}
-
-async function complete(registry: RegistryExecutor, row: TenantRow): Promise<TenantRecord> {
-  const tenant = toTenantRecord(row);
-  if (row.large_features_bytes === null) return tenant;
-  return { ...tenant, features: await readFeatures(registry, tenant.tenantId) };
 }
 
 /**

@@ -4,7 +4,7 @@ import type { RegistryExecutor } from './data-api.ts';
 import { asNumber, columnValue, rfc3339 } from './registry-expressions.ts';
 import { pageOfBoundedRows, readBoundedRows } from './registry-page.ts';
 import { compilingOnly } from './registry-sql.ts';
-import { getTenant } from './tenants.ts';
+import { getTenant } from './tenant-record.ts';
 
 /**
  * One day's figures of a tenant: the sample that the daily run has taken, and the sums of the day's requests. A day has the

@@ -1,9 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import type { TenantStatus } from '../contracts/tenant.ts';
 import { ResourceNotFound, TenantBetweenRegions, TenantNotFound } from '../resources/errors.ts';
 import { askRegion, askRegions, type Regions } from './ask-region.ts';
 import type { RegistryExecutor } from './data-api.ts';
 import { registrySql } from './registry-sql.ts';
-import { referenceColumn, type TenantStatus } from './tenant-record.ts';
+import { referenceColumn } from './tenant-record.ts';
 
 /** Pauses between two look-ups, in milliseconds: the first, and the longest. */
 const FIRST_PAUSE = 20;

@@ -8,7 +8,7 @@ import { SNAPSHOT_SECONDS } from '../moves/reshape/reshape-session.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
 import { findTenantKey } from '../registry/field-keys.ts';
 import { encryptForClone } from './clone-values.ts';
-import type { Filled } from './fill-target.ts';
+import type { Filled } from './load-backup.ts';
 import { asLoader, type LoadedSchema, loadAndCompare, once, sumOf } from './load-backup.ts';
 import { maskRows } from './mask-rows.ts';
 import { findRestorable } from './restore-records.ts';

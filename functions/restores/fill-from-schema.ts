@@ -9,7 +9,7 @@ import { MoveMismatch } from '../moves/errors.ts';
 import type { Filling, HopContext } from '../moves/hop.ts';
 import { SNAPSHOT_SECONDS } from '../moves/reshape/reshape-session.ts';
 import { UndoImpossible } from './errors.ts';
-import type { Filled } from './fill-target.ts';
+import type { Filled } from './load-backup.ts';
 import { once } from './load-backup.ts';
 
 /**

@@ -29,15 +29,7 @@ import { tablesVersionOf } from '../places/place.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
 import { fillFromBackup } from './fill-from-backup.ts';
 import { fillFromSchema } from './fill-from-schema.ts';
-import { createSteps, dropSteps } from './load-backup.ts';
-
-/** The loaded rows, for the report. */
-export interface Filled {
-  readonly rows: number;
-  /** Size in PostgreSQL's COPY format; 0 for an undo, which reads no backup. */
-  readonly bytes: number;
-  readonly tables: readonly { readonly name: string; readonly rows: number }[];
-}
+import { createSteps, dropSteps, type Filled } from './load-backup.ts';
 
 /** The requester waits for the builds, so each connection may use a second process. */
 const POWER = { memory: '256MB', workers: 1 } as const;

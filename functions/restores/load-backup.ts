@@ -11,6 +11,14 @@ import { qualified } from '../database/ddl/identifier.ts';
 import type { PhaseProgress } from '../moves/hop.ts';
 import { asOwnerOf } from '../places/place-database.ts';
 
+/** The loaded rows, for the report. */
+export interface Filled {
+  readonly rows: number;
+  /** Size in PostgreSQL's COPY format; 0 for an undo, which reads no backup. */
+  readonly bytes: number;
+  readonly tables: readonly { readonly name: string; readonly rows: number }[];
+}
+
 /** Runs one transaction on a connection of the schema's owner. */
 export type LoaderTransaction = (loader: pg.Client, work: () => Promise<void>) => Promise<void>;
 

@@ -15,7 +15,7 @@ const create = rotationPhase('create-stand-in', createStandInRole);
 const verifyOther = rotationPhase('verify-stand-in', verifyStandIn);
 
 /** Gives the role's secret another password. Here, because the secret is read for it, which no function outside may do. */
-const renewSecret = rotationPhase('renew-secret', (_registry, rotation) => addPassword(rotation));
+const renewSecret = rotationPhase('renew-secret', addPassword);
 
 /** Gives the role the password of its secret. The old one ends here. */
 const renew = rotationPhase('renew', renewRole);

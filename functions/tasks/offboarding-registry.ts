@@ -30,7 +30,7 @@ import { recoverOffboardings } from '../offboarding/recover-offboardings.ts';
 import { requestOffboarding } from '../offboarding/request-offboarding.ts';
 import { endSubscriptions } from '../offboarding/subscription-ends.ts';
 import * as placeErrors from '../places/errors.ts';
-import { getExport } from '../registry/exports.ts';
+import { countExports, getExport } from '../registry/exports.ts';
 import { offboardingState, offboardingTask } from './offboarding-task.ts';
 import { phase } from './workflow-task.ts';
 
@@ -64,6 +64,7 @@ const exports = phase(offboardingState, ({ executionArn: arn, offboarding }, { r
       }
     },
     read: (tenantId, exportId) => getExport(registry, tenantId, exportId),
+    count: (tenantId, since) => countExports(registry, tenantId, since),
   });
 });
 

@@ -1,5 +1,5 @@
 import { sql } from 'kysely';
-import type { Statement } from '../database/session/tenant-session.ts';
+import type { Statement } from '../database/session/tenant-sql.ts';
 import { tenantStatement } from '../database/session/tenant-sql.ts';
 import { type Actor, type AuditEntry, entryColumns } from './audit-log.ts';
 

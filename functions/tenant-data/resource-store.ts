@@ -145,6 +145,8 @@ export class ResourceStore {
           action: `${this.resource.type}.create`,
           resourceType: this.resource.type,
           resourceId: id,
+          // Beside the row's fields (`changes`), from which defaults, rules and redaction make it differ; above 16 KB the
+          // row's fields are hashes.
           requestData: request.values,
           responseStatus: 201,
         },

@@ -1,26 +1,20 @@
 import { ArnFormat, Duration, Stack } from 'aws-cdk-lib';
 import { Grant } from 'aws-cdk-lib/aws-iam';
-import { Topic } from 'aws-cdk-lib/aws-sns';
-import { EmailSubscription } from 'aws-cdk-lib/aws-sns-subscriptions';
 import { Construct } from 'constructs';
 import type { RegionConfig } from '../config.ts';
 import { acknowledgePattern } from './acknowledge-finding.ts';
 import { raiseWorkflowAlarm } from './alarms.ts';
-import type { Cell } from './cell.ts';
 import type { DataKey } from './data-key.ts';
-import type { RegionNetwork } from './region-network.ts';
+import { NoticeTopic } from './notice-topic.ts';
+import { type DataDatabases, OwnerTask } from './owner-task.ts';
 import type { Registry } from './registry.ts';
-import type { RunTimeSecrets } from './run-time-secrets.ts';
 import { type FunctionSettings, StrataFunction } from './strata-function.ts';
 import { TaskSchedule } from './task-schedule.ts';
 
-export interface AlertsProps {
+export interface AlertsProps extends DataDatabases {
   readonly settings: FunctionSettings;
   readonly region: RegionConfig;
   readonly registry: Registry;
-  readonly network: RegionNetwork;
-  readonly cells: readonly Cell[];
-  readonly secrets: RunTimeSecrets;
   readonly key: DataKey;
 }
 
@@ -32,21 +26,27 @@ const EVERY = 'rate(5 minutes)';
  */
 export class Alerts extends Construct {
   /** The topic of alerts. Its subscribers are those of the alarms, and others that an operator adds. */
-  readonly topic: Topic;
+  readonly topic: NoticeTopic;
 
   constructor(scope: Construct, id: string, props: AlertsProps) {
     super(scope, id);
     const { settings, region, registry, key } = props;
-    this.topic = new Topic(this, 'Topic', {
+    this.topic = new NoticeTopic(this, 'Topic', {
       topicName: 'strata-alerts',
       displayName: 'Strata: alerts about tenants and cells',
-      masterKey: key,
-      enforceSSL: true,
+      key,
+      email: settings.config.alarmEmail,
     });
-    if (settings.config.alarmEmail) {
-      this.topic.addSubscription(new EmailSubscription(settings.config.alarmEmail));
-    }
-    const survey = this.#survey(props);
+    const survey = new OwnerTask(this, 'Survey', {
+      ...settings,
+      databases: props,
+      why: 'Every Enterprise tenant is observed in its own database; their secrets are known by pattern only.',
+      entry: 'tasks/survey-alerts',
+      description: 'Observes databases and audit logs for alerts, and changes nothing',
+      timeout: Duration.minutes(3),
+      environment: { ...registry.readerEnvironment, REGION_KEY: region.key },
+    });
+    registry.grantRead(survey);
     const evaluate = new StrataFunction(this, 'Evaluate', {
       ...settings,
       entry: 'tasks/evaluate-alerts',
@@ -62,14 +62,12 @@ export class Alerts extends Construct {
     });
     registry.grantWrite(evaluate);
     grantReadProxies(evaluate);
-    const may = (actions: string[], resourceArn: string, conditions = {}) =>
-      Grant.addToPrincipal({ grantee: evaluate, actions, resourceArns: [resourceArn], conditions });
-    may(['lambda:InvokeFunction'], survey.functionArn);
-    may(['sns:Publish'], this.topic.topicArn);
-    // A publisher needs the right to encrypt with the topic's key.
-    may(['kms:Decrypt', 'kms:GenerateDataKey'], key.keyArn, {
-      StringEquals: { 'kms:ViaService': `sns.${Stack.of(this).region}.amazonaws.com` },
+    Grant.addToPrincipal({
+      grantee: evaluate,
+      actions: ['lambda:InvokeFunction'],
+      resourceArns: [survey.functionArn],
     });
+    this.topic.grantNotices(evaluate);
     raiseWorkflowAlarm(this, 'Failures', {
       functions: [survey, evaluate],
       failing: [survey, evaluate],
@@ -84,25 +82,6 @@ export class Alerts extends Construct {
       task: evaluate,
       punctual: true,
     });
-  }
-
-  #survey({ settings, region, registry, network, cells, secrets }: AlertsProps): StrataFunction {
-    const survey = new StrataFunction(this, 'Survey', {
-      ...settings,
-      entry: 'tasks/survey-alerts',
-      description: 'Observes databases and audit logs for alerts, and changes nothing',
-      timeout: Duration.minutes(3),
-      watchedByWorkflow: true,
-      network: network.forTasks,
-      environment: { ...registry.readerEnvironment, REGION_KEY: region.key },
-    });
-    registry.grantRead(survey);
-    for (const cell of cells) cell.grantOwner(survey);
-    secrets.grantReadDedicated(
-      survey,
-      'Every Enterprise tenant is observed in its own database; their secrets are known by pattern only.',
-    );
-    return survey;
   }
 }
 

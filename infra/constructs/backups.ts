@@ -17,6 +17,7 @@ import { acknowledgePattern, acknowledgeWorkflow } from './acknowledge-finding.t
 import { raiseWorkflowAlarm, serviceMetric } from './alarms.ts';
 import { BackupBucket } from './backup-bucket.ts';
 import type { Cell } from './cell.ts';
+import { grantOwners } from './owner-task.ts';
 import type { RegionNetwork } from './region-network.ts';
 import type { Registry } from './registry.ts';
 import type { RunTimeSecrets } from './run-time-secrets.ts';
@@ -128,7 +129,7 @@ export class Backups extends Construct {
 
   /** It signs in as the owner of any data database of the region, and writes objects. */
   #dataTask(): StrataFunction {
-    const { settings, network, cells, secrets } = this.#props;
+    const { settings, network } = this.#props;
     const task = this.#task({
       entry: 'tasks/backup-data',
       description: 'Backup: Copies tenants’ rows to the backup bucket',
@@ -142,9 +143,9 @@ export class Backups extends Construct {
     });
     this.bucket.grantWrite(task);
     this.bucket.grantSealCopies(task);
-    for (const cell of cells) cell.grantOwner(task);
-    secrets.grantReadDedicated(
+    grantOwners(
       task,
+      this.#props,
       'Every Enterprise tenant’s own database is backed up; only a pattern of their secrets’ names is known.',
     );
     return task;

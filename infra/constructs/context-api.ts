@@ -85,7 +85,9 @@ export class ContextApi extends Construct {
     const stage = new HttpStage(this, 'Stage', {
       httpApi: this.#api,
       autoDeploy: true,
-      detailedMetricsEnabled: true,
+      // Not the metrics of each route: up to six of each would be billed as custom metrics, and the lines of the log
+      // of requests have route, status and duration.
+      detailedMetricsEnabled: false,
       throttle: { rateLimit: config.throttling.rate, burstLimit: config.throttling.burst },
       accessLogSettings: {
         destination: new LogGroupLogDestination(logs),

@@ -10,6 +10,7 @@ import { acknowledgePattern } from './acknowledge-finding.ts';
 import type { Cell } from './cell.ts';
 import type { DedicatedDatabases } from './dedicated-databases.ts';
 import type { FieldKeys } from './field-keys.ts';
+import { grantOwners } from './owner-task.ts';
 import type { RegionGrants } from './region-grants.ts';
 import type { RegionNetwork } from './region-network.ts';
 import type { Registry } from './registry.ts';
@@ -122,7 +123,7 @@ export class MoveFunctions extends Construct {
         KEEP_REPLACED_HOURS: String(settings.config.backups.undoHours),
       },
     });
-    this.#grantDatabases(task);
+    grantOwners(task, this.#props, ANY_TENANT);
     elsewhere.grantOwner(task);
     elsewhere.grantReadDedicated(task, ANY_TENANT);
     for (const cell of cells) cell.grantStarter(task);
@@ -148,15 +149,8 @@ export class MoveFunctions extends Construct {
       network: network.forTasks,
     });
     registry.grantWrite(task);
-    this.#grantDatabases(task);
+    grantOwners(task, this.#props, ANY_TENANT);
     return task;
-  }
-
-  /** May sign in as the owner of any data database of this region. */
-  #grantDatabases(task: StrataFunction): void {
-    const { cells, secrets } = this.#props;
-    for (const cell of cells) cell.grantOwner(task);
-    secrets.grantReadDedicated(task, ANY_TENANT);
   }
 
   #task({ description, ...props }: MoveTaskProps): StrataFunction {

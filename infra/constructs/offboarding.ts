@@ -5,7 +5,6 @@ import { LambdaFunction as InvokeFunction } from 'aws-cdk-lib/aws-events-targets
 import { Grant } from 'aws-cdk-lib/aws-iam';
 import { Key, KeySpec, KeyUsage } from 'aws-cdk-lib/aws-kms';
 import { FilterPattern, LogGroup, MetricFilter } from 'aws-cdk-lib/aws-logs';
-import type { Topic } from 'aws-cdk-lib/aws-sns';
 import type { StateMachine } from 'aws-cdk-lib/aws-stepfunctions';
 import { Construct } from 'constructs';
 import { ALERTS, certificateKeyAlias, STATE_MACHINES } from '../../functions/contracts/names.ts';
@@ -15,32 +14,26 @@ import type { RegionConfig } from '../config.ts';
 import { acknowledgePattern, acknowledgeWorkflow } from './acknowledge-finding.ts';
 import { raiseWorkflowAlarm, serviceMetric } from './alarms.ts';
 import { type BackupBucket, grantEraseCopies } from './backup-bucket.ts';
-import type { Cell } from './cell.ts';
-import type { DataKey } from './data-key.ts';
 import type { DedicatedDatabases } from './dedicated-databases.ts';
 import { grantDeleteTenantKeys } from './field-keys.ts';
 import type { Identity } from './identity.ts';
+import type { NoticeTopic } from './notice-topic.ts';
+import { type DataDatabases, OwnerTask } from './owner-task.ts';
 import type { RegionGrants } from './region-grants.ts';
 import { backupCopiesBucketName } from './region-names.ts';
-import type { RegionNetwork } from './region-network.ts';
 import type { Registry } from './registry.ts';
-import type { RunTimeSecrets } from './run-time-secrets.ts';
 import { type FunctionSettings, StrataFunction } from './strata-function.ts';
 import { TaskSchedule } from './task-schedule.ts';
 
-export interface OffboardingProps {
+export interface OffboardingProps extends DataDatabases {
   readonly settings: FunctionSettings;
   readonly region: RegionConfig;
   readonly registry: Registry;
   readonly identity: Identity;
-  readonly network: RegionNetwork;
-  readonly cells: readonly Cell[];
-  readonly secrets: RunTimeSecrets;
   readonly dedicated: DedicatedDatabases;
   readonly bucket: BackupBucket;
   /** Of notices about subscriptions. */
-  readonly topic: Topic;
-  readonly key: DataKey;
+  readonly topic: NoticeTopic;
   readonly elsewhere: RegionGrants;
 }
 
@@ -109,7 +102,7 @@ export class Offboarding extends Construct {
 
   /** It changes registries, starts exports, signs certificates and publishes notices. */
   #registryTask(): StrataFunction {
-    const { settings, region, registry, topic, key, elsewhere } = this.#props;
+    const { settings, region, registry, topic, elsewhere } = this.#props;
     const { offboarding, logRetentionDays, events, backups } = settings.config;
     const retention: Retention = {
       logRetentionDays,
@@ -148,8 +141,8 @@ export class Offboarding extends Construct {
     registry.grantWrite(task);
     elsewhere.grantRegistries(task);
     elsewhere.grantStart(task, STATE_MACHINES.offboarding);
-    const may = (actions: string[], resourceArns: string[], conditions = {}) =>
-      Grant.addToPrincipal({ grantee: task, actions, resourceArns, conditions });
+    const may = (actions: string[], resourceArns: string[]) =>
+      Grant.addToPrincipal({ grantee: task, actions, resourceArns });
     may(['states:StartExecution'], [exports, own]);
     const executions = [STATE_MACHINES.export, STATE_MACHINES.offboarding].map((name) =>
       this.#states('execution', `${name}:*`),
@@ -163,29 +156,23 @@ export class Offboarding extends Construct {
     }
     may(['states:DescribeExecution'], executions);
     may(['kms:Sign', 'kms:GetPublicKey'], [signing.keyArn]);
-    may(['sns:Publish'], [topic.topicArn]);
-    // A publisher needs the right to encrypt with the topic's key.
-    may(['kms:Decrypt', 'kms:GenerateDataKey'], [key.keyArn], {
-      StringEquals: { 'kms:ViaService': `sns.${Stack.of(this).region}.amazonaws.com` },
-    });
+    topic.grantNotices(task);
     return task;
   }
 
   /** It signs in as the owner of any data database of the region. */
   #dataTask(): StrataFunction {
-    const { settings, region, registry, network, cells, secrets } = this.#props;
-    const task = new StrataFunction(this, 'data', {
+    const { settings, region, registry } = this.#props;
+    const task = new OwnerTask(this, 'data', {
       ...settings,
+      databases: this.#props,
+      why: ANY_TENANT,
       entry: 'tasks/offboarding-data',
       description: 'Offboarding: Erases rows, schemas and roles of tenants',
       timeout: OFFBOARDING_TIMEOUTS.data,
-      network: network.forTasks,
-      watchedByWorkflow: true,
       environment: { ...registry.writerEnvironment, REGION_KEY: region.key },
     });
     registry.grantWrite(task);
-    for (const cell of cells) cell.grantOwner(task);
-    secrets.grantReadDedicated(task, ANY_TENANT);
     return task;
   }
 

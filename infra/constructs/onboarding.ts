@@ -18,6 +18,7 @@ import { raiseAlarm, raiseWorkflowAlarm, serviceMetric } from './alarms.ts';
 import type { Cell } from './cell.ts';
 import type { DedicatedDatabases } from './dedicated-databases.ts';
 import type { FieldKeys } from './field-keys.ts';
+import { grantOwners } from './owner-task.ts';
 import type { RegionGrants } from './region-grants.ts';
 import type { RegionNetwork } from './region-network.ts';
 import type { Registry } from './registry.ts';
@@ -102,11 +103,8 @@ export class Onboarding extends Construct {
       environment: writerEnvironment,
       network: network.forTasks,
     });
-    for (const cell of cells) {
-      cell.grantOwner(data);
-      cell.grantStarter(data);
-    }
-    secrets.grantReadDedicated(data, ANY_TENANT);
+    grantOwners(data, { cells, secrets }, ANY_TENANT);
+    for (const cell of cells) cell.grantStarter(data);
     secrets.grantReadTenant(data, ANY_TENANT);
 
     const logGroup = new LogGroup(this, 'Logs', {

@@ -6,20 +6,15 @@ import { UPKEEP_TIMEOUT, PartitionUpkeep as Workflow } from '../../workflows/par
 import type { RegionConfig } from '../config.ts';
 import { acknowledgeWorkflow } from './acknowledge-finding.ts';
 import { raiseWorkflowAlarm } from './alarms.ts';
-import type { Cell } from './cell.ts';
-import type { RegionNetwork } from './region-network.ts';
+import { type DataDatabases, OwnerTask } from './owner-task.ts';
 import type { Registry } from './registry.ts';
-import type { RunTimeSecrets } from './run-time-secrets.ts';
-import { type FunctionSettings, StrataFunction } from './strata-function.ts';
+import type { FunctionSettings } from './strata-function.ts';
 import { TaskSchedule } from './task-schedule.ts';
 
-export interface PartitionUpkeepProps {
+export interface PartitionUpkeepProps extends DataDatabases {
   readonly settings: FunctionSettings;
   readonly region: RegionConfig;
   readonly registry: Registry;
-  readonly network: RegionNetwork;
-  readonly cells: readonly Cell[];
-  readonly secrets: RunTimeSecrets;
 }
 
 /** Runs after the daily promotions (UTC), because it skips tenants that are being moved. */
@@ -33,21 +28,16 @@ export class PartitionUpkeep extends Construct {
   constructor(scope: Construct, id: string, props: PartitionUpkeepProps) {
     super(scope, id);
     const { settings, region, registry } = props;
-    const task = new StrataFunction(this, 'Task', {
+    const task = new OwnerTask(this, 'Task', {
       ...settings,
+      databases: props,
+      why: 'Old rows of every Enterprise tenant are deleted in its own database; their secrets are known by pattern only.',
       entry: 'tasks/partition-upkeep',
       description: 'Keeps data databases: month partitions, rows beyond their retention, skills summaries',
       timeout: UPKEEP_TIMEOUT,
-      network: props.network.forTasks,
       environment: { ...registry.readerEnvironment, REGION_KEY: region.key },
-      watchedByWorkflow: true,
     });
     registry.grantRead(task);
-    for (const cell of props.cells) cell.grantOwner(task);
-    props.secrets.grantReadDedicated(
-      task,
-      'Old rows of every Enterprise tenant are deleted in its own database; their secrets are known by pattern only.',
-    );
     this.stateMachine = new Workflow(this, 'Workflow', {
       task,
       logGroup: new LogGroup(this, 'Logs', {

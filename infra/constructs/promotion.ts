@@ -1,27 +1,21 @@
 import { ArnFormat, Duration, Stack } from 'aws-cdk-lib';
 import { Grant } from 'aws-cdk-lib/aws-iam';
-import { Topic } from 'aws-cdk-lib/aws-sns';
-import { EmailSubscription } from 'aws-cdk-lib/aws-sns-subscriptions';
 import { Construct } from 'constructs';
 import { STATE_MACHINES } from '../../functions/contracts/names.ts';
 import type { RegionConfig } from '../config.ts';
 import { DAILY_PROMOTION } from '../promotion-config.ts';
 import { raiseWorkflowAlarm } from './alarms.ts';
-import type { Cell } from './cell.ts';
 import type { DataKey } from './data-key.ts';
-import type { RegionNetwork } from './region-network.ts';
+import { NoticeTopic } from './notice-topic.ts';
+import { type DataDatabases, OwnerTask } from './owner-task.ts';
 import type { Registry } from './registry.ts';
-import type { RunTimeSecrets } from './run-time-secrets.ts';
 import { type FunctionSettings, StrataFunction } from './strata-function.ts';
 import { TaskSchedule } from './task-schedule.ts';
 
-export interface PromotionProps {
+export interface PromotionProps extends DataDatabases {
   readonly settings: FunctionSettings;
   readonly region: RegionConfig;
   readonly registry: Registry;
-  readonly network: RegionNetwork;
-  readonly cells: readonly Cell[];
-  readonly secrets: RunTimeSecrets;
   readonly key: DataKey;
 }
 
@@ -31,20 +25,28 @@ export interface PromotionProps {
  */
 export class Promotion extends Construct {
   /** The topic of offers. Its subscribers are those of the alarms, and others that an operator adds. */
-  readonly topic: Topic;
+  readonly topic: NoticeTopic;
 
   constructor(scope: Construct, id: string, props: PromotionProps) {
     super(scope, id);
     const { settings, region, registry } = props;
-    this.topic = new Topic(this, 'Notifications', {
+    const { alarmEmail, promotion } = settings.config;
+    this.topic = new NoticeTopic(this, 'Notifications', {
       topicName: 'strata-notifications',
       displayName: 'Strata: offers to tenants',
-      masterKey: props.key,
-      enforceSSL: true,
+      key: props.key,
+      email: alarmEmail,
     });
-    const { alarmEmail, promotion } = settings.config;
-    if (alarmEmail) this.topic.addSubscription(new EmailSubscription(alarmEmail));
-    const metering = this.#metering(props);
+    const metering = new OwnerTask(this, 'Metering', {
+      ...settings,
+      databases: props,
+      why: 'Every Enterprise tenant is measured in its own database; their secrets are known by pattern only.',
+      entry: 'tasks/meter-tenants',
+      description: "Counts tenants' users, employees, results, rows and bytes",
+      timeout: Duration.minutes(5),
+      environment: { ...registry.writerEnvironment, REGION_KEY: region.key },
+    });
+    registry.grantWrite(metering);
     const moves = this.#moveStateMachineArn();
     const evaluate = new StrataFunction(this, 'Evaluate', {
       ...settings,
@@ -62,15 +64,11 @@ export class Promotion extends Construct {
       },
     });
     registry.grantWrite(evaluate);
-    const may = (actions: string[], resourceArn: string, conditions = {}) =>
-      Grant.addToPrincipal({ grantee: evaluate, actions, resourceArns: [resourceArn], conditions });
+    const may = (actions: string[], resourceArn: string) =>
+      Grant.addToPrincipal({ grantee: evaluate, actions, resourceArns: [resourceArn] });
     may(['lambda:InvokeFunction'], metering.functionArn);
     may(['states:StartExecution'], moves);
-    may(['sns:Publish'], this.topic.topicArn);
-    // A publisher needs the right to encrypt with the topic's key.
-    may(['kms:Decrypt', 'kms:GenerateDataKey'], props.key.keyArn, {
-      StringEquals: { 'kms:ViaService': `sns.${Stack.of(this).region}.amazonaws.com` },
-    });
+    this.topic.grantNotices(evaluate);
     raiseWorkflowAlarm(this, 'Failures', {
       functions: [metering, evaluate],
       failing: [metering, evaluate],
@@ -90,25 +88,6 @@ export class Promotion extends Construct {
         scheduledTime: '<aws.scheduler.scheduled-time>',
       },
     });
-  }
-
-  #metering({ settings, region, registry, network, cells, secrets }: PromotionProps): StrataFunction {
-    const metering = new StrataFunction(this, 'Metering', {
-      ...settings,
-      entry: 'tasks/meter-tenants',
-      description: "Counts tenants' users, employees, results, rows and bytes",
-      timeout: Duration.minutes(5),
-      watchedByWorkflow: true,
-      network: network.forTasks,
-      environment: { ...registry.writerEnvironment, REGION_KEY: region.key },
-    });
-    registry.grantWrite(metering);
-    for (const cell of cells) cell.grantOwner(metering);
-    secrets.grantReadDedicated(
-      metering,
-      'Every Enterprise tenant is measured in its own database; their secrets are known by pattern only.',
-    );
-    return metering;
   }
 
   /** By name, which operators know too: the construct that defines the state machine need not know of promotions. */

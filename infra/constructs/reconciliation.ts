@@ -6,12 +6,14 @@ import { raiseWorkflowAlarm } from './alarms.ts';
 import type { BackupBucket } from './backup-bucket.ts';
 import type { MoveFunctionsProps } from './move-functions.ts';
 import type { Moves } from './moves.ts';
-import { StrataFunction } from './strata-function.ts';
+import { OwnerTask } from './owner-task.ts';
 
 export interface ReconciliationProps extends MoveFunctionsProps {
   readonly moves: Moves;
   readonly bucket: BackupBucket;
 }
+
+const WHY = 'Every tenant of the region is compared; only a pattern of their secrets’ names is known.';
 
 /** The workflow that compares a restored registry with the databases and the backups. An operator starts it. */
 export class Reconciliation extends Construct {
@@ -43,22 +45,15 @@ export class Reconciliation extends Construct {
   /**
    * It reads manifests, and placements as the owner of any data database of the region. It writes to the registry only.
    */
-  #task({
-    settings,
-    registry,
-    network,
-    cells,
-    secrets,
-    bucket,
-    elsewhere,
-  }: ReconciliationProps): StrataFunction {
-    const task = new StrataFunction(this, 'Task', {
+  #task(props: ReconciliationProps): OwnerTask {
+    const { settings, registry, secrets, bucket, elsewhere } = props;
+    const task = new OwnerTask(this, 'Task', {
       ...settings,
+      databases: props,
+      why: WHY,
       entry: 'tasks/registry-reconcile',
       description: 'Compares the registry with databases and backups, and mends it on request',
       timeout: RECONCILE_TIMEOUT,
-      network: network.forTasks,
-      watchedByWorkflow: true,
       environment: {
         ...registry.writerEnvironment,
         ...elsewhere.environment,
@@ -69,10 +64,7 @@ export class Reconciliation extends Construct {
     // A tenant that another region has by now is not registered from its former backups here.
     elsewhere.grantRegistries(task);
     bucket.grantRead(task);
-    for (const cell of cells) cell.grantOwner(task);
-    const why = 'Every tenant of the region is compared; only a pattern of their secrets’ names is known.';
-    secrets.grantReadDedicated(task, why);
-    secrets.grantFindTenant(task, why);
+    secrets.grantFindTenant(task, WHY);
     return task;
   }
 }

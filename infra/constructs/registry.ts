@@ -11,7 +11,7 @@ import {
   REGISTRY_WRITER_ROLE,
 } from '../../functions/contracts/names.ts';
 import type { RegionConfig } from '../config.ts';
-import { costBasisOf } from '../prices.ts';
+import { costBasisOf } from '../cost-basis.ts';
 import { AuroraCluster } from './aurora-cluster.ts';
 import type { DataKey } from './data-key.ts';
 import { DatabaseSecret } from './database-secret.ts';

@@ -12,8 +12,9 @@ import { raiseWorkflowAlarm } from './alarms.ts';
 import type { Backups } from './backups.ts';
 import type { MoveFunctionsProps } from './move-functions.ts';
 import type { Moves } from './moves.ts';
+import { OwnerTask } from './owner-task.ts';
 import { SideClusters } from './side-clusters.ts';
-import { StrataFunction } from './strata-function.ts';
+import type { StrataFunction } from './strata-function.ts';
 import { TaskSchedule } from './task-schedule.ts';
 
 export interface RestoresProps extends MoveFunctionsProps {
@@ -118,15 +119,15 @@ export class Restores extends Construct {
 
   /** It signs in as the owner of any data database of the region, and reads backups. It writes no backups. */
   #dataTask(props: RestoresProps): StrataFunction {
-    const { settings, region, registry, network, cells, secrets, fieldKeys, backups } = props;
-    const task = new StrataFunction(this, 'data', {
+    const { settings, region, registry, fieldKeys, backups } = props;
+    const task = new OwnerTask(this, 'data', {
       ...settings,
+      databases: props,
+      why: 'Every Enterprise tenant’s own database may be restored; only a pattern of their secrets’ names is known.',
       entry: 'tasks/restore-data',
       description: 'Restore: Plans restores and fills schemas from backups',
       timeout: RESTORE_TIMEOUT,
       memorySize: BUSY_MEMORY,
-      network: network.forTasks,
-      watchedByWorkflow: true,
       environment: {
         ...registry.writerEnvironment,
         REGION_KEY: region.key,
@@ -136,11 +137,6 @@ export class Restores extends Construct {
     });
     registry.grantWrite(task);
     backups.bucket.grantRead(task);
-    for (const cell of cells) cell.grantOwner(task);
-    secrets.grantReadDedicated(
-      task,
-      'Every Enterprise tenant’s own database may be restored; only a pattern of their secrets’ names is known.',
-    );
     // A clone's fields are encrypted for the clone.
     fieldKeys.grantUse(task);
     return task;

@@ -11,10 +11,11 @@ import type { RegionConfig } from '../config.ts';
 import { acknowledgePattern, acknowledgeWorkflow } from './acknowledge-finding.ts';
 import { raiseWorkflowAlarm } from './alarms.ts';
 import type { Cell } from './cell.ts';
+import { OwnerTask } from './owner-task.ts';
 import type { RegionNetwork } from './region-network.ts';
 import type { Registry } from './registry.ts';
 import type { RunTimeSecrets } from './run-time-secrets.ts';
-import { type FunctionSettings, StrataFunction } from './strata-function.ts';
+import type { FunctionSettings, StrataFunction } from './strata-function.ts';
 
 export interface SchemaRolloutsProps {
   readonly settings: FunctionSettings;
@@ -37,22 +38,17 @@ export class SchemaRollouts extends Construct {
 
   constructor(scope: Construct, id: string, props: SchemaRolloutsProps) {
     super(scope, id);
-    const { settings, region, registry, network, cells, secrets } = props;
-    this.#task = new StrataFunction(this, 'Task', {
+    const { settings, region, registry } = props;
+    this.#task = new OwnerTask(this, 'Task', {
       ...settings,
+      databases: props,
+      why: 'Every Enterprise tenant’s own database is a target; their secrets are known by pattern only.',
       entry: 'tasks/schema-rollout',
       description: 'Changes the tables of cells and tenants, and schema tenancy',
       timeout: TIMEOUT,
-      network: network.forTasks,
-      watchedByWorkflow: true,
       environment: { ...registry.writerEnvironment, REGION_KEY: region.key },
     });
     registry.grantWrite(this.#task);
-    for (const cell of cells) cell.grantOwner(this.#task);
-    secrets.grantReadDedicated(
-      this.#task,
-      'Every Enterprise tenant’s own database is a target; their secrets are known by pattern only.',
-    );
     this.#grantWatch();
     this.stateMachine = new SchemaRollout(this, 'Workflow', {
       task: this.#task,

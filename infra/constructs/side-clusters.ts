@@ -10,6 +10,7 @@ import { acknowledgePattern } from './acknowledge-finding.ts';
 import { serviceMetric } from './alarms.ts';
 import { auroraParameters } from './aurora-cluster.ts';
 import type { Cell } from './cell.ts';
+import { grantOwners } from './owner-task.ts';
 import type { RegionNetwork } from './region-network.ts';
 import type { Registry } from './registry.ts';
 import type { RunTimeSecrets } from './run-time-secrets.ts';
@@ -97,10 +98,9 @@ export class SideClusters extends Construct {
    * owner.
    */
   #grantPasswords(): void {
-    const { cells, secrets } = this.#props;
-    for (const cell of cells) cell.grantOwner(this.task);
-    secrets.grantReadDedicated(
+    grantOwners(
       this.task,
+      this.#props,
       'Every Enterprise tenant’s own database may be copied; only a pattern of their secrets’ names is known.',
     );
   }

@@ -7,7 +7,12 @@ import { ignoredResourceFactories, passiveResourceTypes } from './assembly/passi
 import { TemplateDeployer } from './assembly/template-deployer.ts';
 import { createAwsEndpoint } from './aws/create-aws-endpoint.ts';
 import { deploymentRequests } from './deployment-requests.ts';
-import { assemblyStackArn, Deployments } from './deployments.ts';
+import {
+  assemblyStackArn,
+  type DeploymentOptions,
+  type DeploymentOutcome,
+  Deployments,
+} from './deployments.ts';
 import { AssetNotFound, PortBusy, systemCode } from './errors.ts';
 import { type HttpApi, httpApiResources } from './gateway/http-api.ts';
 import { JwtAuthorizer } from './gateway/jwt-authorizer.ts';
@@ -16,8 +21,8 @@ import { LocalIssuer } from './identity/local-issuer.ts';
 import type { IdentityDocument } from './identity/read-identity.ts';
 import { functionResources } from './lambda/function-resources.ts';
 import { LambdaFunctions } from './lambda/lambda-functions.ts';
-import { LOCAL_ACCOUNT, type PlatformContext, type ResourceFactory } from './model.ts';
-import type { Platform, PlatformOptions } from './platform.ts';
+import { LOCAL_ACCOUNT, type Log, type PlatformContext, type ResourceFactory } from './model.ts';
+
 import { localCertificates } from './postgres/local-certificates.ts';
 import { PostgresClusters } from './postgres/postgres-clusters.ts';
 import { preparePostgresFiles } from './postgres/postgres-files.ts';
@@ -31,6 +36,52 @@ import { LocalCaches } from './valkey/cache-resources.ts';
  * that are created at run time.
  */
 const EXPECTED_CLUSTERS = 3;
+
+export interface PlatformOptions {
+  /** Directory of cdk.json. */
+  projectDir: string;
+  stateDir: string;
+  apiPort: number;
+  awsPort: number;
+  /** Factor on Wait states. */
+  waitScale: number;
+  /** Whether database clusters can be restored to a point in time; off by default. Off erases what was archived. */
+  pointInTimeRecovery?: boolean;
+  /** Erase all state first. */
+  fresh?: boolean;
+  /** An existing assembly to run, instead of synthesizing one. */
+  cdkOut?: string;
+  /** Copy the functions' output to stderr. */
+  echoFunctionLogs?: boolean;
+  /** Ends the start-up; call `stop` after it. */
+  signal?: AbortSignal;
+  log: Log;
+  /** Shows each phase as it begins; without it, phases are lines of the log. */
+  progress?: Progress;
+}
+
+export interface Platform {
+  /** Of the home region. */
+  apiUrl: string;
+  /** By AWS region, home first. */
+  apiUrls: ReadonlyMap<string, string>;
+  /** AWS region of the app's first stack. */
+  homeRegion: string;
+  awsUrl: string;
+  /** True until a start on this state directory has become ready once. */
+  firstStart: boolean;
+  context: PlatformContext;
+  /**
+   * Deploys another assembly without stopping: differences are updated, and rolled back when that fails.
+   * @param assemblyDirectory functions run from there from now on, so it must stay for as long as the platform runs
+   * @throws {PlatformError} when nothing was begun: there is no assembly, or another deployment is running
+   */
+  deploy(assemblyDirectory: string, options?: DeploymentOptions): Promise<DeploymentOutcome>;
+  /** Remembers that this start has become ready, demo data included, and begins to take base backups. */
+  markReady(): void;
+  /** Stops every child process and releases the lock. Never rejects; a second call has no effect. */
+  stop(): Promise<void>;
+}
 
 export interface BootOptions extends PlatformOptions {
   /** Claimed, locked and prepared. */

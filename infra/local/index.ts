@@ -3,12 +3,14 @@
  * only. It loads little, because commands and `npm start` wait for it; `startPlatform` loads what a start runs.
  */
 export type { IntrinsicScope } from './assembly/intrinsics.ts';
-export type { Decision, Policies, PolicyDocument, Statement } from './aws/iam/evaluator.ts';
+export type { Decision, Policies } from './aws/iam/evaluator.ts';
+export type { PolicyDocument, Statement } from './aws/iam/policy-document.ts';
 export type { ActionAuthorization } from './aws/iam/service-authorization.ts';
 export type { Permission } from './aws/service.ts';
 export type { ScheduleRun } from './aws/services/scheduler/schedule-runner.ts';
 export type { ScheduleDefinition } from './aws/services/scheduler/schedules.ts';
 export type { Tag } from './aws/tags.ts';
+export type { Platform, PlatformOptions } from './boot-assembly.ts';
 export { compileCache } from './compile-cache.ts';
 export { requestDeployment } from './deployment-requests.ts';
 export type { DeploymentOutcome } from './deployments.ts';
@@ -30,7 +32,7 @@ export {
   type Template,
   type TemplateResource,
 } from './model.ts';
-export { type Platform, type PlatformOptions, startPlatform } from './platform.ts';
+export { startPlatform } from './platform.ts';
 export { freePort } from './postgres/free-port.ts';
 export type { LocalCertificates } from './postgres/local-certificates.ts';
 export type { PostgresFiles } from './postgres/postgres-files.ts';

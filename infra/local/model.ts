@@ -4,7 +4,6 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { ClientConfig } from 'pg';
-import type { UserPools } from './identity/user-pools.ts';
 
 /** The account in every local ARN. */
 export const LOCAL_ACCOUNT = '000000000000';
@@ -355,12 +354,4 @@ export interface AwsEndpoint {
   resume(): Promise<void>;
   /** Aborts running work and closes the server. Never rejects. */
   stop(): Promise<void>;
-}
-
-export interface AwsEndpointOptions {
-  context: PlatformContext;
-  /** Called first for each request (the issuer's documents and sign-in); returns true when it has responded. */
-  before: RequestHandler[];
-  /** The user pools of the templates. Absent: there are none. */
-  userPools?: UserPools;
 }

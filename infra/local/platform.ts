@@ -7,62 +7,15 @@
  */
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import type { DeploymentOptions, DeploymentOutcome } from './deployments.ts';
+import type { Platform, PlatformOptions } from './boot-assembly.ts';
 import { PlatformError } from './errors.ts';
-import type { Log, PlatformContext } from './model.ts';
 import { dataDirectory } from './postgres/data-directory.ts';
 import { existingClusters, removeOutsideFiles } from './postgres/postgres-files.ts';
 import { stopStaleServer } from './postgres/server-process.ts';
-import { type Progress, progressOf } from './progress.ts';
+import { progressOf } from './progress.ts';
 import { acquireInstanceLock } from './state/instance-lock.ts';
 import { claimStateDirectory, clearStateDirectory, prepareStateDirectory } from './state/state-directory.ts';
 import { synthesize } from './synthesize.ts';
-
-export interface PlatformOptions {
-  /** Directory of cdk.json. */
-  projectDir: string;
-  stateDir: string;
-  apiPort: number;
-  awsPort: number;
-  /** Factor on Wait states. */
-  waitScale: number;
-  /** Whether database clusters can be restored to a point in time; off by default. Off erases what was archived. */
-  pointInTimeRecovery?: boolean;
-  /** Erase all state first. */
-  fresh?: boolean;
-  /** An existing assembly to run, instead of synthesizing one. */
-  cdkOut?: string;
-  /** Copy the functions' output to stderr. */
-  echoFunctionLogs?: boolean;
-  /** Ends the start-up; call `stop` after it. */
-  signal?: AbortSignal;
-  log: Log;
-  /** Shows each phase as it begins; without it, phases are lines of the log. */
-  progress?: Progress;
-}
-
-export interface Platform {
-  /** Of the home region. */
-  apiUrl: string;
-  /** By AWS region, home first. */
-  apiUrls: ReadonlyMap<string, string>;
-  /** AWS region of the app's first stack. */
-  homeRegion: string;
-  awsUrl: string;
-  /** True until a start on this state directory has become ready once. */
-  firstStart: boolean;
-  context: PlatformContext;
-  /**
-   * Deploys another assembly without stopping: differences are updated, and rolled back when that fails.
-   * @param assemblyDirectory functions run from there from now on, so it must stay for as long as the platform runs
-   * @throws {PlatformError} when nothing was begun: there is no assembly, or another deployment is running
-   */
-  deploy(assemblyDirectory: string, options?: DeploymentOptions): Promise<DeploymentOutcome>;
-  /** Remembers that this start has become ready, demo data included, and begins to take base backups. */
-  markReady(): void;
-  /** Stops every child process and releases the lock. Never rejects; a second call has no effect. */
-  stop(): Promise<void>;
-}
 
 /**
  * Boots the assembly.

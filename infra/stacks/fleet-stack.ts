@@ -45,7 +45,6 @@ export class FleetStack extends Stack {
       dedicated: props.operations.dedicated,
       bucket: props.backups.backups.bucket,
       topic,
-      key,
       elsewhere: new RegionGrants(this, config, region),
     });
     new CredentialRotation(this, 'Credentials', tasks);

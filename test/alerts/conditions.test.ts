@@ -1,16 +1,23 @@
-/** Each alert from its real cause: it opens once over several runs, is published once, and ends with its condition. */
+/**
+ * The rules about databases, cells and access: an alert opens once over several runs, is published once, and ends with its
+ * condition. Entries of audit logs are inserted here; test/platform/alerts.test.ts has those of requests.
+ */
 import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { type AlertThresholds, THRESHOLDS } from '../../functions/alerts/thresholds.ts';
+import { THRESHOLDS } from '../../functions/alerts/thresholds.ts';
+import type { IsolationModel } from '../../functions/contracts/tenant.ts';
 import { claimTenant } from '../../functions/database/transfer/claim.ts';
 import { lowerAbandonedFence, raiseFence } from '../../functions/database/transfer/fence.ts';
+import { meterTenants } from '../../functions/metering/meter-tenants.ts';
 import { keepChains } from '../../functions/upkeep/audit-chains.ts';
 import { AuditedTenant } from '../audit/audited-tenant.ts';
 import { startLocalBucket } from '../backup/local-bucket.ts';
 import { asTenant, until } from '../enter-tenant.ts';
+import { sampled } from '../full-run.ts';
 import type { TestTenant } from '../test-database.ts';
-import { type AlertRow, AlertWorld, type RunOptions } from './alert-world.ts';
+import { withThresholds } from './alert-runs.ts';
+import { AlertWorld } from './alert-world.ts';
 
 let world: AlertWorld;
 beforeAll(async () => {
@@ -21,44 +28,11 @@ beforeEach(() => {
   world.notices.length = 0;
 });
 
-interface Case {
-  readonly about: string;
-  readonly kind: string;
-  readonly run?: RunOptions;
-  /** How the condition ends. */
-  readonly end: () => Promise<unknown>;
-}
-
-/** The condition is there when this is called. @returns the alert while it was open */
-async function opensOnceAndEnds({ about, kind, run, end }: Case): Promise<AlertRow> {
-  for (let times = 0; times < 2; times++) await world.run(run);
-  expect(world.failures).toEqual([]);
-  const open = await world.alerts(about, kind);
-  expect(open).toMatchObject([{ status: 'open', published: true, resolutionPublished: false }]);
-  expect(world.subjects(kind)).toHaveLength(1);
-  await end();
-  await world.run(run);
-  expect(world.failures).toEqual([]);
-  expect(await world.alerts(about, kind)).toMatchObject([
-    { alertId: open[0]!.alertId, status: 'resolved', published: true, resolutionPublished: true },
-  ]);
-  expect(world.subjects(kind).map((subject) => subject.split(':')[0])).toEqual([
-    expect.stringMatching(/^Strata (WARNING|CRITICAL)$/),
-    'Strata RESOLVED',
-  ]);
-  return open[0]!;
-}
-
-const withThresholds = <Part extends keyof AlertThresholds>(
-  part: Part,
-  values: Partial<AlertThresholds[Part]>,
-): RunOptions => ({ thresholds: { [part]: { ...(THRESHOLDS[part] as object), ...values } } });
-
 const update = (sql: string, parameters: Record<string, string | number>) =>
   world.registry.query(sql, parameters);
 
-describe('the strategy’s five', () => {
-  test('a schema that grows beyond 80 % of its tenant’s storage, until the limit is raised', async () => {
+describe('sizes, connections and statements', () => {
+  test('alert database-size: a schema that grows beyond 80 % of its tenant’s storage, until the limit is raised', async () => {
     const tenant = await world.metered.addTenant('schema', 'us-1', { maxStorageGb: 1 });
     const bytes = async () => {
       const { databases } = await world.survey(THRESHOLDS);
@@ -71,7 +45,7 @@ describe('the strategy’s five', () => {
     await world.run(run);
     expect(await world.alerts(tenant.tenantId, 'database-size')).toEqual([]);
     await world.metered.hire(tenant, 2_000);
-    const alert = await opensOnceAndEnds({
+    const alert = await world.opensOnceAndEnds({
       about: tenant.tenantId,
       kind: 'database-size',
       run,
@@ -82,35 +56,46 @@ describe('the strategy’s five', () => {
     expect(alert.details.storageBytes).toBeGreaterThan(raise * 1024 ** 3);
   });
 
-  test('a Starter tenant, whose rows the daily sample has counted', async () => {
-    const { tenantId } = await world.metered.addTenant('shared', 'us-1');
-    const sample = (bytes: number) =>
-      update(
-        `INSERT INTO usage_samples (tenant_id, sampled_on, active_users, active_employees, storage_bytes)
-         VALUES (:tenantId::uuid, current_date, 1, 1, :bytes::bigint)
-         ON CONFLICT (tenant_id, sampled_on) DO UPDATE SET storage_bytes = excluded.storage_bytes`,
-        { tenantId, bytes },
-      );
-    // Of 5 GB: 81 % opens the alert, 78 % keeps it, 70 % ends it.
-    await sample(0.81 * 5 * 1024 ** 3);
-    await world.run();
-    await sample(0.78 * 5 * 1024 ** 3);
-    const alert = await opensOnceAndEnds({
+  test('alert database-size: a Starter tenant, whose rows the daily sample has counted', async () => {
+    const tenant = await world.metered.addTenant('shared', 'us-1', { maxStorageGb: 1 });
+    const { tenantId } = tenant;
+    await world.metered.hire(tenant, 100);
+    await meterTenants(world.registry, {
+      region: 'us',
+      day: new Date().toISOString().slice(0, 10),
+      deadline: performance.now() + 30_000,
+      connect: world.metered.connect,
+      onSkipped: ({ error }) => {
+        throw error;
+      },
+    });
+    const [sample] = await world.metered.samples(tenantId);
+    const share = Number(sample!.storage_bytes) / 1024 ** 3;
+    const at = (raise: number, clear: number) =>
+      withThresholds('storage', { raise: share * raise, clear: share * clear });
+    await world.run(at(1.01, 0.9));
+    // Between the two shares an alert is kept, and none opens.
+    expect(await world.alerts(tenantId, 'database-size')).toEqual([]);
+    await world.run(at(0.99, 0.9));
+    const alert = await world.opensOnceAndEnds({
       about: tenantId,
       kind: 'database-size',
-      end: () => sample(0.7 * 5 * 1024 ** 3),
+      run: at(1.01, 0.9),
+      end: () =>
+        update('UPDATE tenants SET max_storage_gb = 10 WHERE tenant_id = :id::uuid', { id: tenantId }),
     });
-    expect(alert.summary).toBe('A starter tenant uses 4.2 GB, 78 % of its 5 GB.');
-    await sample(0.78 * 5 * 1024 ** 3);
-    await world.run();
-    expect(await world.alerts(tenantId, 'database-size')).toMatchObject([{ status: 'resolved' }]);
+    expect(alert.details).toEqual({
+      tier: 'starter',
+      storageBytes: sample!.storage_bytes,
+      limitBytes: 1024 ** 3,
+    });
   });
 
-  test('connections of a tenant’s role up to its CONNECTION LIMIT', async () => {
+  test('alert connections-exhausted: connections of a tenant’s role up to its CONNECTION LIMIT', async () => {
     const tenant = await world.metered.addTenant('schema', 'us-1');
     const held: pg.Client[] = [];
     for (let n = 0; n < 18; n++) held.push(await world.metered.database('us-1').connect(tenant.login));
-    const alert = await opensOnceAndEnds({
+    const alert = await world.opensOnceAndEnds({
       about: tenant.tenantId,
       kind: 'connections-exhausted',
       end: async () => {
@@ -128,7 +113,7 @@ describe('the strategy’s five', () => {
     expect(alert.details).toMatchObject({ used: 18, limit: 20, role: tenant.login.user });
   });
 
-  test('a statement that takes much longer than it usually does', async () => {
+  test('alert query-degradation: a statement that takes much longer than it usually does', async () => {
     const tenant = await world.metered.addTenant('schema', 'us-1');
     const client = await world.metered.database('us-1').connect(tenant.login);
     const runs = async (times: number, seconds: number) => {
@@ -141,7 +126,7 @@ describe('the strategy’s five', () => {
     await world.run(run);
     expect(await world.alerts(tenant.tenantId, 'query-degradation')).toEqual([]);
     await runs(6, 0.06);
-    const alert = await opensOnceAndEnds({
+    const alert = await world.opensOnceAndEnds({
       about: tenant.tenantId,
       kind: 'query-degradation',
       run,
@@ -154,30 +139,6 @@ describe('the strategy’s five', () => {
     const [{ meanMs, usualMs }] = alert.details.statements as [{ meanMs: number; usualMs: number }];
     expect(meanMs).toBeGreaterThanOrEqual(60);
     expect(usualMs).toBeLessThan(20);
-  });
-
-  test('a failed move, until the next one begins; one that an operator aborted is no failure', async () => {
-    const { tenantId } = await world.metered.addTenant('shared', 'us-1');
-    const move = (status: string, minutes: number, aborted = false) =>
-      update(
-        `INSERT INTO tenant_moves (tenant_id, status, phase, reason, input, plan, started_by, started_at, finished_at,
-                                   abort_requested_at)
-         VALUES (:tenantId::uuid, :status, 'copy', 'An internal error stopped the move.', '{}', '[]', 'test',
-                 now() - make_interval(mins => :minutes::integer),
-                 CASE WHEN :status <> 'running' THEN now() END,
-                 CASE WHEN :aborted::integer = 1 THEN now() END)`,
-        { tenantId, status, minutes, aborted: aborted ? 1 : 0 },
-      );
-    await move('aborted', 60, true);
-    await world.run();
-    expect(await world.alerts(tenantId)).toEqual([]);
-    await move('failed', 30);
-    const alert = await opensOnceAndEnds({
-      about: tenantId,
-      kind: 'move-failed',
-      end: () => move('running', 1),
-    });
-    expect(alert.details).toMatchObject({ phase: 'copy', reason: 'An internal error stopped the move.' });
   });
 });
 
@@ -206,7 +167,8 @@ describe('unusual access', () => {
     await superuser.end();
   };
 
-  test.each(['shared', 'schema'] as const)('a burst of refusals of one user, in %s', async (model) => {
+  const models = sampled<IsolationModel[]>(['schema'], ['shared', 'schema']);
+  test.each(models)('a burst of refusals of one user, in %s', async (model) => {
     const tenant = await world.metered.addTenant(model, 'us-1');
     const user = randomUUID();
     const refused = { user, actor: 'user:eve@tenant.test', action: 'request.refused' };
@@ -217,7 +179,7 @@ describe('unusual access', () => {
     await world.run();
     expect(await world.alerts(tenant.tenantId)).toEqual([]);
     await log(tenant, { ...refused, status: '403' }, 10, '1 minute');
-    const alert = await opensOnceAndEnds({
+    const alert = await world.opensOnceAndEnds({
       about: tenant.tenantId,
       kind: 'access-refused',
       end: () => age(tenant, '1 hour'),
@@ -236,28 +198,11 @@ describe('unusual access', () => {
     for (const tenant of [quiet, usual]) await log(tenant, access, 55, '20 minutes');
     await world.run();
     expect(await world.alerts(usual.tenantId)).toEqual([]);
-    await opensOnceAndEnds({
+    await world.opensOnceAndEnds({
       about: quiet.tenantId,
       kind: 'access-operator',
       end: () => age(quiet, '1 hour'),
     });
-  });
-
-  test('one user who changes many times what the tenant’s users change on a day', async () => {
-    const change = { actor: 'user:ada@tenant.test', action: 'employee.update', status: '200' };
-    const tenant = await world.metered.addTenant('schema', 'us-1');
-    const user = randomUUID();
-    await log(tenant, { ...change, user }, 600, '2 hours');
-    await world.run();
-    // A new tenant, which imports its data.
-    expect(await world.alerts(tenant.tenantId)).toEqual([]);
-    for (const days of [2, 3, 4]) await log(tenant, change, 60, `${days} days`);
-    const alert = await opensOnceAndEnds({
-      about: tenant.tenantId,
-      kind: 'access-volume',
-      end: () => age(tenant, '1 day'),
-    });
-    expect(alert.details).toEqual({ actor: user, changes: 600, usualOnADay: 60 });
   });
 
   test('an operator’s first access to a tenant that has encrypted fields', async () => {
@@ -274,7 +219,7 @@ describe('unusual access', () => {
         `INSERT INTO employees (email, first_name, last_name, ssn_encrypted) VALUES ('a@b.test', 'A', 'B', '\\x01')`,
       ),
     );
-    const alert = await opensOnceAndEnds({
+    const alert = await world.opensOnceAndEnds({
       about: tenant.tenantId,
       kind: 'access-encrypted',
       end: () => age(tenant, '1 day'),
@@ -282,7 +227,7 @@ describe('unusual access', () => {
     expect(alert.details).toEqual({ actor: 'operator:new@strata.test' });
   });
 
-  test('an audit log that was tampered with, until a verification finds it intact', async () => {
+  test('alert audit-chain-broken: an audit log that was tampered with, until a verification finds it intact', async () => {
     const bucket = await startLocalBucket();
     const tenant = await world.metered.addTenant('schema', 'us-1');
     const audited = await AuditedTenant.in(world.metered.database('us-1'), tenant);
@@ -311,7 +256,7 @@ describe('unusual access', () => {
       entry!.log_id,
     ]);
     await keep('verify');
-    const alert = await opensOnceAndEnds({
+    const alert = await world.opensOnceAndEnds({
       about: tenant.tenantId,
       kind: 'audit-chain-broken',
       end: async () => {
@@ -330,7 +275,7 @@ describe('unusual access', () => {
 });
 
 describe('databases', () => {
-  test('a fence that nobody has lowered', async () => {
+  test('alert stuck-fence: a fence that nobody has lowered', async () => {
     const tenant = await world.metered.addTenant('shared', 'us-1');
     const owner = await world.metered.database('us-1').connect('owner');
     const attempt = { tenantId: tenant.tenantId, attemptId: randomUUID(), epoch: tenant.epoch };
@@ -346,7 +291,7 @@ describe('databases', () => {
     await world.run();
     // It may be cleared any moment.
     expect(await world.alerts(tenant.tenantId)).toEqual([]);
-    await opensOnceAndEnds({
+    await world.opensOnceAndEnds({
       about: tenant.tenantId,
       kind: 'stuck-fence',
       run: { thresholds: { fenceSeconds: 0 } },
@@ -378,7 +323,7 @@ describe('databases', () => {
     await update(`UPDATE tenant_move_hops SET state = 'rolled-back' WHERE move_id = :moveId::uuid`, {
       moveId,
     });
-    const alert = await opensOnceAndEnds({
+    const alert = await world.opensOnceAndEnds({
       about: tenantId,
       kind: 'replication-slot',
       run,
@@ -391,7 +336,7 @@ describe('databases', () => {
     });
   });
 
-  test('one that cannot be reached; its other alerts keep their state meanwhile', async () => {
+  test('alert database-unreachable: one that takes no session; its other alerts keep their state meanwhile', async () => {
     const tenant = await world.metered.addTenant('dedicated', null);
     const held: pg.Client[] = [];
     for (let n = 0; n < 18; n++) held.push(await world.metered.home(tenant.tenantId).connect(tenant.login));
@@ -399,18 +344,17 @@ describe('databases', () => {
     const [open] = await world.alerts(tenant.tenantId, 'connections-exhausted');
     expect(open).toMatchObject({ status: 'open' });
     await Promise.all(held.map((client) => client.end()));
-    const named = (name: string) =>
-      update('UPDATE tenant_database_routing SET database_name = :name WHERE tenant_id = :id::uuid', {
-        name,
-        id: tenant.tenantId,
-      });
-    await named('gone');
+    const superuser = await world.metered.database('us-1').connect('superuser');
+    const { name } = world.metered.home(tenant.tenantId);
+    const allowSessions = (answer: boolean) =>
+      superuser.query(`ALTER DATABASE "${name}" ALLOW_CONNECTIONS ${answer}`);
+    await allowSessions(false);
     for (let times = 0; times < 2; times++) await world.run();
     expect(await world.alerts(tenant.tenantId)).toMatchObject([
       { kind: 'connections-exhausted', status: 'open' },
       { kind: 'database-unreachable', status: 'open', severity: 'critical' },
     ]);
-    await named(world.metered.home(tenant.tenantId).name);
+    await allowSessions(true);
     await world.run();
     expect(await world.alerts(tenant.tenantId)).toMatchObject([
       { kind: 'connections-exhausted', status: 'resolved' },
@@ -420,18 +364,18 @@ describe('databases', () => {
 });
 
 describe('cells', () => {
-  test('one over its limits, until there is room again; its use is recorded', async () => {
-    await world.metered.addCell('us-2');
+  test('alert cell-over-limits: one that takes another tenant, until there is room again; its use is recorded', async () => {
+    await world.metered.addCell('us-2', 'us', { maxBusinessTenants: 2 });
     await world.metered.addTenant('schema', 'us-2');
-    const limit = (most: number) =>
-      update(`UPDATE cells SET max_business_tenants = :most::integer WHERE cell_id = 'us-2'`, { most });
-    await limit(1);
-    const alert = await opensOnceAndEnds({
+    await world.run();
+    expect(await world.alerts('us-2')).toEqual([]);
+    await world.metered.addTenant('schema', 'us-2');
+    const alert = await world.opensOnceAndEnds({
       about: 'us-2',
       kind: 'cell-over-limits',
-      end: () => limit(190),
+      end: () => world.metered.registerCell('us-2', { maxBusinessTenants: 190 }),
     });
-    expect(alert.summary).toBe('Cell us-2 is over its limits: 1 of 1 for schemas (100 %).');
+    expect(alert.summary).toBe('Cell us-2 is over its limits: 2 of 2 for schemas (100 %).');
     const [{ figures = '' } = {}] = await world.registry.query<{ figures: string }>(
       `SELECT figures::text AS figures FROM cell_utilisation WHERE cell_id = 'us-2'`,
     );
@@ -442,21 +386,6 @@ describe('cells', () => {
       databaseLoad: expect.any(Number),
       proxySecrets: 1,
     });
-  });
-
-  test('secrets that a proxy does not accept', async () => {
-    const missing = ['arn:aws:secretsmanager:us-east-1:000000000000:secret:strata/tenant/1/tenant_1-AbCdEf'];
-    let state = { secrets: 2, missing, authFailure: null as string | null };
-    const healthy = { secrets: 1, missing: [], authFailure: null };
-    const alert = await opensOnceAndEnds({
-      about: 'us-1',
-      kind: 'proxy-secrets',
-      run: { readProxy: async (cellId) => (cellId === 'us-1' ? state : healthy) },
-      end: async () => {
-        state = { secrets: 2, missing: [], authFailure: null };
-      },
-    });
-    expect(alert.details).toMatchObject({ missing: ['strata/tenant/1/tenant_1'] });
   });
 
   test('a proxy that cannot be read ends no alert about it', async () => {

@@ -1,177 +1,382 @@
-/** Work that has failed, is overdue or did not begin, as the registry has it: each opens one alert, which ends with it. */
-import { randomUUID } from 'node:crypto';
-import { afterAll, beforeAll, expect, test } from 'vitest';
-import { THRESHOLDS } from '../../functions/alerts/thresholds.ts';
-import { AlertWorld } from './alert-world.ts';
+/**
+ * Moves, restores, backups, drills and exports that really fail, take too long or do not begin: each opens one alert, which
+ * ends when the work is done again.
+ */
+import { DeleteObjectCommand } from '@aws-sdk/client-s3';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { AlertKind } from '../../functions/alerts/alert-kinds.ts';
+import { type OverdueWork, THRESHOLDS } from '../../functions/alerts/thresholds.ts';
+import type { CaughtError } from '../../functions/aws/caught-error.ts';
+import { listDueTenants } from '../../functions/backups/due-tenants.ts';
+import { BackupObjectMissing } from '../../functions/backups/errors.ts';
+import { finishBackup } from '../../functions/backups/finish-backup.ts';
+import { planBackup } from '../../functions/backups/plan-backup.ts';
+import { recoverBackups } from '../../functions/backups/recover-backups.ts';
+import { recoverExports } from '../../functions/exports/recover-exports.ts';
+import { endFailedMove } from '../../functions/moves/end-move.ts';
+import { recoverMoves } from '../../functions/moves/recover-moves.ts';
+import { abortMove } from '../../functions/moves/request-move.ts';
+import { drillBackup } from '../../functions/restores/drill-backup.ts';
+import { listDueDrills } from '../../functions/restores/due-drills.ts';
+import { phases as ofBackups } from '../../functions/tasks/backup-registry.ts';
+import { toBackupError } from '../../functions/tasks/backup-task.ts';
+import { phases as ofExports, toExportError } from '../../functions/tasks/export-data.ts';
+import { toMoveError } from '../../functions/tasks/move-task.ts';
+import { drillPhases } from '../../functions/tasks/restore-data.ts';
+import type { Phase, PhaseContext } from '../../functions/tasks/workflow-task.ts';
+import type { BackedUp } from '../backup/backup-world.ts';
+import { clientOf } from '../backup/s3-client.ts';
+import { begin as beginExport } from '../export/export-world.ts';
+import { FULL_RUN } from '../full-run.ts';
+import { RestoreWorld } from '../restore/restore-world.ts';
+import { AlertRuns, overdueAtOnce } from './alert-runs.ts';
 
-let world: AlertWorld;
+let world: RestoreWorld;
+let alerts: AlertRuns;
 beforeAll(async () => {
-  world = await AlertWorld.create();
+  world = await RestoreWorld.start();
+  alerts = new AlertRuns(world.registry);
 });
-afterAll(() => world?.drop());
+afterAll(() => world?.stop());
 
-type Values = Record<string, string | number>;
-/** Statements with `:tenantId` and `:id`. */
-interface Case {
-  readonly kind: string;
-  readonly what: string;
-  readonly begin: readonly string[];
-  readonly end: readonly string[];
-  readonly details?: object;
+const dead = { statusOf: async () => 'ended' as const };
+
+/** The error of a phase, as its workflow catches it. */
+async function failureOf(phase: Promise<unknown>, toTyped: (error: unknown) => Error): Promise<CaughtError> {
+  const [outcome] = await Promise.allSettled([phase]);
+  if (outcome.status === 'fulfilled') throw new Error('the phase did not fail');
+  const { name, message } = toTyped(outcome.reason);
+  return { Error: name, Cause: JSON.stringify({ errorType: name, errorMessage: message }) };
 }
 
-const BACKUP = `INSERT INTO tenant_backups (backup_id, tenant_id, region, tier, isolation_model, epoch, schema_version, status,
-    prefix, started_by, started_at, expires_at, reason, finished_at)`;
-const backup = (id: string, status: string, started: string) =>
-  `${BACKUP} VALUES (${id}, :tenantId::uuid, 'us', 'starter', 'shared', 1, 6, '${status}', 'p/', 'test', ${started},
-     now() + interval '7 days', 'No space.', ${status === 'running' ? 'NULL' : 'now()'})`;
-const EXPORT =
-  'INSERT INTO tenant_exports (export_id, tenant_id, region, status, prefix, started_by, started_at,';
-const MOVE =
-  'INSERT INTO tenant_moves (move_id, tenant_id, status, phase, input, plan, started_by, started_at,';
-const ROLLOUT =
-  'INSERT INTO schema_rollouts (rollout_id, status, phase, schema_version, tenancy_version, started_by, started_at, finished_at)';
+/** Calls a phase of a task that needs only the registry. */
+const call = (phase: Phase, state: object) =>
+  phase(state, { registry: world.registry } as unknown as PhaseContext);
 
-const cases: readonly Case[] = [
-  {
-    kind: 'backup-failed',
-    what: 'a backup that failed, until one succeeds',
-    begin: [backup(':id::uuid', 'failed', 'now()')],
-    end: [backup('gen_random_uuid()', 'succeeded', `now() + interval '1 second'`)],
-    details: { reason: 'No space.' },
-  },
-  {
-    kind: 'backup-overdue',
-    what: 'a tenant without a recent backup',
-    begin: [
-      `UPDATE tenant_database_routing SET created_at = now() - interval '2 days' WHERE tenant_id = :tenantId::uuid`,
-      backup(':id::uuid', 'succeeded', `now() - interval '31 hours'`),
-    ],
-    end: [backup('gen_random_uuid()', 'succeeded', `now() - interval '29 hours'`)],
-  },
-  {
-    kind: 'restore-drill-failed',
-    what: 'a drill that failed, until one passes',
-    begin: [
-      `UPDATE tenants SET last_drill = '{"status": "failed", "at": "2026-01-01T00:00:00Z", "reason": "Rows differ."}'
-       WHERE tenant_id = :tenantId::uuid`,
-    ],
-    end: [
-      `UPDATE tenants SET last_drill = '{"status": "passed", "at": "2026-01-02T00:00:00Z"}' WHERE tenant_id = :tenantId::uuid`,
-    ],
-    details: { reason: 'Rows differ.' },
-  },
-  {
-    kind: 'restore-failed',
-    what: 'a restore that failed, until another one begins',
-    begin: [
-      `${MOVE} finished_at, restore) VALUES (:id::uuid, :tenantId::uuid, 'failed', 'fill', '{}', '[]', 'test', now(), now(),
-         '{"mode": "replace"}')`,
-    ],
-    end: [
-      `${MOVE} restore) VALUES (gen_random_uuid(), :tenantId::uuid, 'running', 'fill', '{}', '[]', 'test',
-         now() + interval '1 second', '{"mode": "replace"}')`,
-    ],
-    details: { phase: 'fill' },
-  },
-  {
-    kind: 'move-mismatch',
-    what: 'a move whose sides differ, until it is compared again',
-    begin: [
-      `${MOVE} finished_at) VALUES (:id::uuid, :tenantId::uuid, 'succeeded', 'compare', '{}', '[]', 'test', now(), now())`,
-      `INSERT INTO tenant_move_hops (move_id, hop_index, tenant_id, kind, source, target, suffix, state)
-       VALUES (:id::uuid, 0, :tenantId::uuid, 'reshape', '{}', '{}', '1a1', 'mismatch')`,
-    ],
-    end: [`UPDATE tenant_move_hops SET state = 'working' WHERE move_id = :id::uuid`],
-    details: { hop: 0 },
-  },
-  {
-    kind: 'schema-rollout-failed',
-    what: 'a target that a rollout left behind, until a later one reaches it',
-    begin: [
-      `${ROLLOUT} VALUES (:id::uuid, 'failed', 'finished', 6, 2, 'test', now(), now())`,
-      `INSERT INTO schema_rollout_targets (rollout_id, target, isolation_model, tenant_id, state, reason)
-       VALUES (:id::uuid, 'tenant ' || :tenantId, 'schema', :tenantId::uuid, 'failed', 'TablesBusy')`,
-    ],
-    end: [
-      `${ROLLOUT} VALUES (gen_random_uuid(), 'succeeded', 'finished', 6, 2, 'test', now() + interval '1 second', now())`,
-    ],
-    details: { reason: 'TablesBusy' },
-  },
-  {
-    kind: 'work-failed',
-    what: 'an export that failed, until another one begins',
-    begin: [
-      `${EXPORT} finished_at, expires_at, reason) VALUES (:id::uuid, :tenantId::uuid, 'us', 'failed', 'p/', 'test', now(), now(),
-         now(), 'Why.')`,
-    ],
-    end: [
-      `${EXPORT} expires_at) VALUES (gen_random_uuid(), :tenantId::uuid, 'us', 'running', 'p/', 'test',
-         now() + interval '1 second', now())`,
-    ],
-    details: { work: 'export', reason: 'Why.' },
-  },
-  {
-    kind: 'work-overdue',
-    what: 'a backup that runs for too long',
-    begin: [backup(':id::uuid', 'running', `now() - interval '7 hours'`)],
-    end: [`UPDATE tenant_backups SET status = 'succeeded', finished_at = now() WHERE backup_id = :id::uuid`],
-    details: { work: 'backup' },
-  },
-  {
-    kind: 'work-overdue',
-    what: 'an onboarding that does not end',
-    begin: [
-      `UPDATE tenants SET status = 'provisioning', created_at = now() - interval '31 minutes' WHERE tenant_id = :tenantId::uuid`,
-    ],
-    end: [`UPDATE tenants SET status = 'active' WHERE tenant_id = :tenantId::uuid`],
-    details: { work: 'onboarding' },
-  },
-  {
-    kind: 'work-failed',
-    what: 'an onboarding that failed',
-    begin: [`UPDATE tenants SET status = 'failed', updated_at = now() WHERE tenant_id = :tenantId::uuid`],
-    end: [`UPDATE tenants SET status = 'active' WHERE tenant_id = :tenantId::uuid`],
-    details: { work: 'onboarding' },
-  },
-];
-
-test('nothing is told of a tenant that is well', async () => {
-  const { tenantId } = await world.metered.addTenant('shared', 'us-1');
-  await world.run();
-  expect(await world.alerts(tenantId)).toEqual([]);
-});
-
-test.each(cases)('$kind: $what', async ({ kind, begin, end, details = {} }) => {
-  const { tenantId } = await world.metered.addTenant('shared', 'us-1');
-  const values: Values = { tenantId, id: randomUUID() };
-  const all = async (statements: readonly string[]) => {
-    for (const statement of statements) await world.registry.query(statement, values);
-  };
-  await all(begin);
-  await world.run();
-  const [open, ...more] = await world.alerts(tenantId);
-  expect(more).toEqual([]);
-  expect(open).toMatchObject({ kind, status: 'open', published: true, details });
-  await all(end);
-  await world.run();
-  expect(await world.alerts(tenantId)).toMatchObject([{ alertId: open!.alertId, status: 'resolved' }]);
-  expect(world.failures).toEqual([]);
-});
-
-test('a failure is no longer told after a week', async () => {
-  const { tenantId } = await world.metered.addTenant('shared', 'us-1');
-  await world.registry.query(
-    `${MOVE} finished_at) VALUES (gen_random_uuid(), :tenantId::uuid, 'failed', 'copy', '{}', '[]', 'test', now(), now())`,
+async function executionOf(table: 'tenant_backups' | 'tenant_exports' | 'tenant_moves', tenantId: string) {
+  const [row] = await world.registry.query<{ arn: string }>(
+    `SELECT execution_arn AS arn FROM ${table} WHERE tenant_id = :tenantId::uuid AND status = 'running'`,
     { tenantId },
   );
-  await world.run();
-  expect(await world.alerts(tenantId)).toMatchObject([{ kind: 'move-failed', status: 'open' }]);
-  await world.registry.query(
-    `UPDATE tenant_moves SET finished_at = now() - make_interval(secs => :seconds::integer)
-     WHERE tenant_id = :tenantId::uuid`,
-    { tenantId, seconds: THRESHOLDS.failureSeconds + 60 },
-  );
-  await world.run();
-  expect(await world.alerts(tenantId)).toMatchObject([{ status: 'resolved' }]);
+  return row!.arn;
+}
+
+/** Deletes the objects of a backup that hold rows. */
+async function loseObjects({ prefix }: { readonly prefix: string }): Promise<void> {
+  const { endpoint, name: Bucket, store } = world.backups.bucket;
+  const s3 = clientOf(endpoint);
+  for await (const { key: Key } of store.list(prefix)) {
+    if (Key.endsWith('.zst')) await s3.send(new DeleteObjectCommand({ Bucket, Key }));
+  }
+  s3.destroy();
+}
+
+/** While it works, the database of the world's cell takes no new session. */
+async function whileClosed<Result>(work: () => Promise<Result>): Promise<Result> {
+  const superuser = await world.superuser(world.backups.registry);
+  const allow = (answer: boolean) =>
+    superuser.query(`ALTER DATABASE "${world.backups.cell.name}" ALLOW_CONNECTIONS ${answer}`);
+  await allow(false);
+  try {
+    return await work();
+  } finally {
+    await allow(true);
+  }
+}
+
+test('nothing is told of a tenant that is well', async () => {
+  const { tenantId } = await world.addTenant('shared');
+  await world.backUp({ tenantId });
+  await alerts.run();
+  expect(await alerts.alerts(tenantId)).toEqual([]);
+});
+
+describe('a backup', () => {
+  test('alert backup-failed: of a tenant whose database refuses sessions, until a backup succeeds', async () => {
+    const tenant = await world.addTenant('schema');
+    const backup = await world.backups.begin(tenant);
+    const failure = await whileClosed(() => failureOf(planBackup(backup.context()), toBackupError));
+    const executionArn = await executionOf('tenant_backups', tenant.tenantId);
+    await call(ofBackups.fail, { executionArn, failure });
+    const alert = await alerts.opensOnceAndEnds({
+      about: tenant.tenantId,
+      kind: 'backup-failed',
+      end: () => world.backUp(tenant),
+    });
+    expect(alert).toMatchObject({
+      severity: 'critical',
+      details: { backupId: backup.backupId, reason: expect.any(String) },
+    });
+  });
+
+  test.runIf(FULL_RUN)('whose execution is dead has failed as well', async () => {
+    const tenant = await world.addTenant('schema');
+    const { backupId } = await world.backups.begin(tenant);
+    await recoverBackups(world.registry, dead);
+    const alert = await alerts.opensOnceAndEnds({
+      about: tenant.tenantId,
+      kind: 'backup-failed',
+      end: () => world.backUp(tenant),
+    });
+    expect(alert.details).toMatchObject({ backupId });
+  });
+
+  test('alert backup-overdue: that did not begin, until it is made', async () => {
+    const tenant = await world.addTenant('schema');
+    const isDue = async () => {
+      const { groups } = await listDueTenants(world.registry, 'us');
+      return groups.some(({ tenants }) => tenants.some(({ tenantId }) => tenantId === tenant.tenantId));
+    };
+    expect(await isDue()).toBe(true);
+    await alerts.run();
+    expect(await alerts.alerts(tenant.tenantId)).toEqual([]);
+    // The time passes, and nothing starts the daily run.
+    await world.registry.query(
+      `UPDATE tenant_database_routing SET created_at = created_at - make_interval(secs => :seconds::integer)
+       WHERE tenant_id = :tenantId::uuid`,
+      { tenantId: tenant.tenantId, seconds: THRESHOLDS.backupSeconds + 60 },
+    );
+    await alerts.opensOnceAndEnds({
+      about: tenant.tenantId,
+      kind: 'backup-overdue',
+      end: () => world.backUp(tenant),
+    });
+    expect(await isDue()).toBe(false);
+  });
+});
+
+describe('a backup whose objects are lost', () => {
+  test('alert restore-failed: a restore, until another one begins', async () => {
+    const tenant = await world.addTenant('schema');
+    const { tenantId } = tenant;
+    await world.addRows(tenantId, 10);
+    const backup = await world.backUp(tenant);
+    await loseObjects(backup);
+    const asked = await world.ask(tenantId, { mode: 'replace', backupId: backup.backupId });
+    const failure = await failureOf(world.run(asked), toTypedRestoreError);
+    await endFailedMove(world.registry, asked.restoreId, failure, { vouched: { BackupObjectMissing } });
+    const another = await world.backUp(tenant);
+    const alert = await alerts.opensOnceAndEnds({
+      about: tenantId,
+      kind: 'restore-failed',
+      end: () => world.ask(tenantId, { mode: 'replace', backupId: another.backupId }),
+    });
+    expect(alert.details).toMatchObject({
+      restoreId: asked.restoreId,
+      reason: expect.stringMatching(/^An object of the backup is missing/),
+    });
+    expect(await alerts.alerts(tenantId, 'move-failed')).toEqual([]);
+  });
+
+  test('alert restore-drill-failed: a drill, until one passes', async () => {
+    const tenant = await world.addTenant('schema');
+    const { tenantId } = tenant;
+    await world.addRows(tenantId, 10);
+    await loseObjects(await world.backUp(tenant));
+    const due = async () =>
+      (await listDueDrills(world.registry, 'us')).find((one) => one.tenantId === tenantId)!;
+    const drill = async () => {
+      const backup = await due();
+      while (!(await drillBackup(world.registry, world.store, backup, performance.now() + 50_000)).done);
+    };
+    const failure = await failureOf(drill(), toTypedRestoreError);
+    await call(drillPhases['fail-drill'], { ...(await due()), failure });
+    const alert = await alerts.opensOnceAndEnds({
+      about: tenantId,
+      kind: 'restore-drill-failed',
+      end: async () => {
+        await world.backUp(tenant);
+        await drill();
+      },
+    });
+    expect(alert.details.reason).toMatch(/^An object of the backup is missing/);
+  });
+
+  /** An error of the backup's objects keeps its name. */
+  const toTypedRestoreError = (error: unknown) =>
+    error instanceof BackupObjectMissing ? error : toMoveError(error);
+});
+
+describe('a move', () => {
+  /** A move to a schema, stopped before a phase. */
+  async function moving(before: 'copy' | 'catch-up') {
+    const tenant = await world.addTenant('shared');
+    await world.addRows(tenant.tenantId, 10);
+    const moveId = await world.beginMove(tenant.tenantId, 'business');
+    await world.runMove(moveId, before);
+    const [hop] = await world.hops({ restoreId: moveId, tenantId: tenant.tenantId });
+    const superuser = await world.superuser(world.backups.cell);
+    const atTarget = (set: string) =>
+      superuser.query(`UPDATE ${hop!.target.schemaName}.employees SET ${set}`);
+    return { ...tenant, moveId, target: hop!.target.schemaName, superuser, atTarget };
+  }
+
+  test('alert move-failed: whose rows its target refuses, until the next one begins; one that an operator aborted is no failure', async () => {
+    const { tenantId, moveId, target, superuser } = await moving('copy');
+    await abortMove(world.registry, { tenantId, moveId, operator: 'op@strata.test' });
+    const aborted = await failureOf(world.runMove(moveId), toMoveError);
+    expect((await endFailedMove(world.registry, moveId, aborted)).outcome).toBe('aborted');
+    await alerts.run();
+    expect(await alerts.alerts(tenantId)).toEqual([]);
+
+    const next = await world.beginMove(tenantId, 'business');
+    await world.runMove(next, 'copy');
+    const [hop] = await world.hops({ restoreId: next, tenantId });
+    expect(hop!.target.schemaName).not.toBe(target);
+    await superuser.query(`ALTER TABLE ${hop!.target.schemaName}.employees ADD CHECK (email = 'nobody')`);
+    const failure = await failureOf(world.runMove(next), toMoveError);
+    await endFailedMove(world.registry, next, failure);
+    const alert = await alerts.opensOnceAndEnds({
+      about: tenantId,
+      kind: 'move-failed',
+      end: () => world.move(tenantId, 'business'),
+    });
+    expect(alert).toMatchObject({
+      severity: 'critical',
+      details: { moveId: next, phase: 'copy', reason: 'An internal error stopped the move.' },
+    });
+  });
+
+  test('alert move-mismatch: whose sides differ, until it is compared again', async () => {
+    const { tenantId, moveId, atTarget } = await moving('catch-up');
+    await atTarget(`first_name = 'Mallory'`);
+    const executionArn = await executionOf('tenant_moves', tenantId);
+    const failure = await failureOf(world.runMove(moveId), toMoveError);
+    expect(failure.Error).toBe('MoveMismatch');
+    await endFailedMove(world.registry, moveId, failure);
+    const alert = await alerts.opensOnceAndEnds({
+      about: tenantId,
+      kind: 'move-mismatch',
+      end: async () => {
+        // As docs/operations.md says, after the cause was found.
+        await world.registry.query(
+          `WITH hop AS (UPDATE tenant_move_hops SET state = 'working', result = result - 'mismatchAt' - 'compareCursor'
+                        WHERE state = 'mismatch' AND tenant_id = :tenantId::uuid RETURNING move_id)
+           UPDATE tenant_moves m SET status = 'running', finished_at = NULL FROM hop WHERE m.move_id = hop.move_id`,
+          { tenantId },
+        );
+        await recoverMoves(world.registry, { ...dead, ended: { executionArn, status: 'ABORTED' } });
+      },
+    });
+    expect(alert).toMatchObject({ severity: 'critical', details: { moveId, hop: 0 } });
+  });
+
+  test('that failed is no longer told of after a week', async () => {
+    const { tenantId, moveId } = await moving('copy');
+    await endFailedMove(world.registry, moveId, { Error: 'States.Timeout' });
+    await alerts.opensOnceAndEnds({
+      about: tenantId,
+      kind: 'move-failed',
+      end: () =>
+        world.registry.query(
+          `UPDATE tenant_moves SET finished_at = now() - make_interval(secs => :seconds::integer)
+           WHERE move_id = :moveId::uuid`,
+          { moveId, seconds: THRESHOLDS.failureSeconds + 60 },
+        ),
+    });
+  });
+});
+
+describe('an export', () => {
+  async function exported() {
+    const tenant = await world.addTenant('schema');
+    await world.addRows(tenant.tenantId, 10);
+    const start = async () => {
+      const backup = await world.backUp(tenant);
+      const run = await beginExport(world.backups, tenant.tenantId, backup.backupId);
+      await run.source();
+      return { ...run, backup };
+    };
+    return { ...tenant, start };
+  }
+
+  test('alert work-failed: whose backup has lost its objects, until another one begins', async () => {
+    const { tenantId, start } = await exported();
+    const run = await start();
+    await loseObjects(run.backup);
+    const failure = await failureOf(run.write(), toExportError);
+    await call(ofExports.fail, { executionArn: await executionOf('tenant_exports', tenantId), failure });
+    const alert = await alerts.opensOnceAndEnds({ about: tenantId, kind: 'work-failed', end: start });
+    expect(alert.details).toMatchObject({
+      work: 'export',
+      id: run.exportId,
+      reason: expect.stringMatching(/^An object of the backup is missing/),
+    });
+  });
+
+  test.runIf(FULL_RUN)('whose execution is dead has failed as well', async () => {
+    const { tenantId, start } = await exported();
+    const { exportId } = await start();
+    await recoverExports(world.registry, dead);
+    const alert = await alerts.opensOnceAndEnds({ about: tenantId, kind: 'work-failed', end: start });
+    expect(alert.details).toMatchObject({ work: 'export', id: exportId });
+  });
+});
+
+interface StartedWork {
+  readonly id: string;
+  /** Does the rest of the work. */
+  readonly end: () => Promise<unknown>;
+}
+
+describe('work that is still running after its time', () => {
+  const started: readonly (readonly [OverdueWork, (tenant: BackedUp) => Promise<StartedWork>])[] = [
+    [
+      'backup',
+      async (tenant) => {
+        const backup = await world.backups.begin(tenant);
+        await planBackup(backup.context());
+        const end = async () => {
+          await world.backups.copy(backup);
+          await finishBackup(backup.context());
+        };
+        return { id: backup.backupId, end };
+      },
+    ],
+    [
+      'export',
+      async (tenant) => {
+        const { backupId } = await world.backUp(tenant);
+        const run = await beginExport(world.backups, tenant.tenantId, backupId);
+        await run.source();
+        const end = async () => {
+          while (!(await run.write()).done);
+          await run.finish();
+        };
+        return { id: run.exportId, end };
+      },
+    ],
+    [
+      'restore',
+      async ({ tenantId }) => {
+        const asked = await world.ask(tenantId, {
+          mode: 'replace',
+          backupId: (await world.backUp({ tenantId })).backupId,
+        });
+        await world.run(asked, '0 fill');
+        return { id: asked.restoreId, end: () => world.run(asked) };
+      },
+    ],
+    [
+      'move',
+      async ({ tenantId }) => {
+        const moveId = await world.beginMove(tenantId, 'starter');
+        await world.runMove(moveId, 'copy');
+        return { id: moveId, end: () => world.runMove(moveId) };
+      },
+    ],
+  ];
+
+  // A restore is a row of the same table as a move.
+  const some = FULL_RUN ? started : started.filter(([work]) => work !== 'restore');
+  test.each(some)('alert work-overdue: %s, until it ends', async (work, start) => {
+    const tenant = await world.addTenant('schema');
+    const { id, end } = await start(tenant);
+    await alerts.run();
+    const kind: AlertKind = 'work-overdue';
+    expect(await alerts.alerts(tenant.tenantId, kind)).toEqual([]);
+    const run = overdueAtOnce(work);
+    const alert = await alerts.opensOnceAndEnds({ about: tenant.tenantId, kind, run, end });
+    expect(alert.details).toEqual({ work, id });
+  });
 });

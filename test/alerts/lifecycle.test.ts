@@ -6,7 +6,8 @@ import { AlertWorld } from './alert-world.ts';
 
 let world: AlertWorld;
 beforeAll(async () => {
-  world = await AlertWorld.create();
+  // Drills are told by the registry alone.
+  world = await AlertWorld.create({ surveysDatabases: false });
 });
 afterAll(() => world?.drop());
 beforeEach(() => {

@@ -6,6 +6,7 @@ import { recordUpdate } from '../../functions/tenant-data/audit-changes.ts';
 import { audited } from '../../functions/tenant-data/audit-log.ts';
 import { employees } from '../../functions/tenant-data/employees.ts';
 import { updateOne } from '../../functions/tenant-data/resource-statements.ts';
+import { AlertRuns, withThresholds } from '../alerts/alert-runs.ts';
 import { asTenant, enterTenant, until } from '../enter-tenant.ts';
 import type { Model } from '../isolation/tenant-world.ts';
 import { ADMIN, MODELS, newEmployee, TenantRequests } from '../request/tenant-requests.ts';
@@ -227,4 +228,41 @@ describe.each(MODELS)('in %s', (model) => {
     expect(rows).toMatchObject([{ job_title: 'Chemist' }]);
     expect((await entriesOf(model, id)).at(-1)).toMatchObject({ changes: null, request_data: values });
   });
+});
+
+test('alert access-volume: one user who changes many times what the tenant’s users change on a usual day', async () => {
+  const { tenantId, schemaName, database } = api.tenant('schema');
+  const superuser = await database.connect('superuser');
+  const daysPass = (days: number) =>
+    superuser.query(
+      `UPDATE ${schemaName}.audit_log SET created_at = created_at - make_interval(days => $1)`,
+      [days],
+    );
+  const alerts = new AlertRuns(api.world.registry, { surveysDatabases: true });
+  const run = withThresholds('access', { changesADay: 12 });
+  const change = async (times: number) => {
+    for (let n = 0; n < times; n++) await api.addEmployee('schema');
+  };
+  // What other tests did is no usual day.
+  await daysPass(60);
+  await change(12);
+  await alerts.run(run);
+  // A new tenant, which imports its data.
+  expect(await alerts.alerts(tenantId)).toEqual([]);
+  await daysPass(60);
+  for (let day = 0; day < 3; day++) {
+    await change(2);
+    await daysPass(1);
+  }
+  await change(12);
+  const alert = await alerts.opensOnceAndEnds({
+    about: tenantId,
+    kind: 'access-volume',
+    run,
+    end: () => daysPass(1),
+  });
+  // The id, and not the address.
+  const actor = expect.stringMatching(/^[0-9a-f-]{36}$/);
+  expect(alert.details).toEqual({ actor, changes: 12, usualOnADay: 2 });
+  await superuser.end();
 });

@@ -1,10 +1,7 @@
 import pg from 'pg';
 import { DatabasePools } from '../../functions/database/session/pools.ts';
-import {
-  type Access,
-  runTenantBatch,
-  type Statement,
-} from '../../functions/database/session/tenant-session.ts';
+import { type Access, runTenantBatch } from '../../functions/database/session/tenant-session.ts';
+import type { Statement } from '../../functions/database/session/tenant-sql.ts';
 import { tenantSql } from '../../functions/database/session/tenant-sql.ts';
 import { employees } from '../../functions/tenant-data/employees.ts';
 import { selectOne } from '../../functions/tenant-data/resource-statements.ts';

@@ -11,6 +11,7 @@ import type { Actor } from '../../functions/tenant-data/audit-log.ts';
 import { employees } from '../../functions/tenant-data/employees.ts';
 import { readValue } from '../../functions/tenant-data/encrypted-value.ts';
 import { FieldCipher } from '../../functions/tenant-data/field-cipher.ts';
+import { AlertRuns, overdueAtOnce } from '../alerts/alert-runs.ts';
 import {
   type Container,
   createWorld,
@@ -274,7 +275,7 @@ describe.each(MODELS)('in %s', (model) => {
     await superuser.query(`DELETE FROM ${tenant.schemaName}.employees WHERE employee_id = $1`, [id]);
   });
 
-  test('while KMS refuses the key, a rotation fails without a change and goes on later', async () => {
+  test('alert work-overdue: while KMS refuses the key, a rotation fails without a change and goes on later', async () => {
     const own = (await findTenantKey(registry, tenant.tenantId)) ?? keys.regionKeyArn;
     const rotationId = await requestRotation(registry, tenant.tenantId, { actor: OPERATOR, region: 'us' });
     // Also data keys of this second are older.
@@ -292,7 +293,13 @@ describe.each(MODELS)('in %s', (model) => {
     }
     expect(failures).toHaveLength(1);
     expect(await storedRows(tenant)).toEqual(before);
-    await run(tenant.tenantId);
+    const alert = await new AlertRuns(registry).opensOnceAndEnds({
+      about: tenant.tenantId,
+      kind: 'work-overdue',
+      run: overdueAtOnce('key-rotation'),
+      end: () => run(tenant.tenantId),
+    });
+    expect(alert.details).toEqual({ work: 'key-rotation', id: rotationId });
     expect(await getRotation(registry, tenant.tenantId, rotationId)).toMatchObject({ status: 'succeeded' });
   });
 });

@@ -1,12 +1,14 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { THRESHOLDS } from '../../functions/alerts/thresholds.ts';
 import { publishEvents } from '../../functions/events/publish-events.ts';
 import type { RegistryExecutor } from '../../functions/registry/data-api.ts';
 import {
-  deletePublished,
+  deleteOld,
   leaseOutbox,
   measureBacklog,
   releaseOutbox,
 } from '../../functions/registry/event-outbox.ts';
+import { AlertRuns } from '../alerts/alert-runs.ts';
 import type { RegistryOverPostgres } from '../registry-over-postgres.ts';
 import { TestDatabase } from '../test-database.ts';
 import { addTenant, CollectingBus, setStatus } from './outbox-rows.ts';
@@ -75,7 +77,7 @@ test('a run that is killed after the bus’s answer loses nothing: the next one 
 
 test('a run that is killed before it has put anything leaves everything to the next one', async () => {
   await busyTenant();
-  await expect(publish(killedAt(/from "event_outbox" as "o".*order by/s))).rejects.toThrow('killed');
+  await expect(publish(killedAt(/"refused_at" is null.*order by/s))).rejects.toThrow('killed');
   await registry.query("UPDATE event_publisher SET lease_expires_at = now() - interval '1 second'");
   expect(await publish()).toMatchObject({ published: 3 });
 });
@@ -122,6 +124,22 @@ test('an event that does not fit its schema is kept, not published, and no other
     { reason: 'there is no event Unheard' },
   ]);
   expect(await measureBacklog(registry)).toMatchObject({ waiting: 0, refused: 2 });
+  // The next run says nothing new.
+  expect(await publish()).toEqual({ published: 0, failed: 0, refused: 0 });
+});
+
+test('an event that was refused is published by a release whose schema it fits', async () => {
+  const tenantId = await busyTenant();
+  const master = await database.connect('master');
+  const [name, unheard] = ['TenantActivated', 'Unheard'];
+  const rename = (from: string, to: string) =>
+    master.query('UPDATE event_outbox SET event_type = $2 WHERE event_type = $1', [from, to]);
+  await rename(name, unheard);
+  expect(await publish()).toEqual({ published: 2, failed: 0, refused: 1 });
+  await rename(unheard, name);
+  expect(await publish()).toEqual({ published: 1, failed: 0, refused: 0 });
+  expect(bus.seen.map(({ detail }) => detail.sequence)).toEqual([1, 3, 2]);
+  expect(bus.types(tenantId)).toEqual([BUSY[0], BUSY[2], name]);
 });
 
 test('of two runs at once one publishes', async () => {
@@ -151,8 +169,60 @@ test('published events are deleted after their retention, waiting ones never', a
     `UPDATE event_outbox SET published_at = published_at - interval '8 days' WHERE published_at IS NOT NULL`,
   );
   await master.query(`UPDATE event_outbox SET occurred_at = occurred_at - interval '8 days'`);
-  await deletePublished(registry, 7);
+  await deleteOld(registry, 7);
   expect(await registry.query('SELECT event_type FROM event_outbox ORDER BY position')).toHaveLength(3);
   const { oldestSeconds } = await measureBacklog(registry);
   expect(Math.round(oldestSeconds / 86_400)).toBe(8);
+});
+
+test('a refused event stays, but that of an erased tenant only for the retention', async () => {
+  const [kept, erased] = [await addTenant(registry), await addTenant(registry)];
+  const master = await database.connect('master');
+  await master.query(
+    `UPDATE event_outbox SET event_type = 'Unheard', reason = 'x', refused_at = now() - interval '8 days'`,
+  );
+  await master.query(
+    `INSERT INTO tenant_offboardings (tenant_id, region, cause, former_status, execution_arn, started_by, phase, erasing_since)
+     VALUES ($1, 'us', 'request', 'active', 'x', 'test', 'erase', now() - interval '9 days')`,
+    [erased],
+  );
+  await deleteOld(registry, 7);
+  const { rows } = await master.query("SELECT tenant FROM event_outbox WHERE event_type = 'Unheard'");
+  expect(rows).toEqual([{ tenant: kept }]);
+});
+
+test('alert events-unpublished: events that the bus or their schema refuses, until they are published', async () => {
+  const [held, misfit] = [await busyTenant(), await busyTenant()];
+  const alerts = new AlertRuns(registry);
+  bus.refuse = ({ type, detail }) =>
+    detail.tenantId === held && type === 'TenantActivated' ? 'ThrottlingException' : undefined;
+  for (let run = 1; run < THRESHOLDS.eventAttempts; run += 1) await publish();
+  await alerts.run();
+  expect(await alerts.alerts('', 'events-unpublished')).toEqual([]);
+  const master = await database.connect('master');
+  await master.query(`UPDATE event_outbox SET published_at = NULL, event_type = 'Unheard'
+    WHERE event_type = 'TenantSuspended' AND tenant = '${misfit}'`);
+  await publish();
+  const alert = await alerts.opensOnceAndEnds({
+    about: '',
+    kind: 'events-unpublished',
+    end: async () => {
+      bus.refuse = () => undefined;
+      await master.query(
+        `UPDATE event_outbox SET event_type = 'TenantSuspended' WHERE event_type = 'Unheard'`,
+      );
+      await publish();
+    },
+  });
+  expect(alert).toMatchObject({
+    summary: '1 event does not fit its schema; 1 event was refused by the bus again and again.',
+    details: {
+      refused: 1,
+      held: 1,
+      events: [
+        { type: 'TenantActivated', tenantId: held, reason: 'ThrottlingException', isRefused: false },
+        { type: 'Unheard', tenantId: misfit, reason: 'there is no event Unheard', isRefused: true },
+      ],
+    },
+  });
 });

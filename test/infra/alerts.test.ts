@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, expect, test } from 'vitest';
+import { alarmMetrics } from './alarm-metrics.ts';
 import { allowStatements, listOf, text } from './iam-statements.ts';
 import { type Assembly, type Resource, sharedAssembly } from './synthesized-app.ts';
 
@@ -85,10 +86,7 @@ test('the dashboard graphs API, functions, clusters, proxies and workflows', () 
 
 test('docs/deploy.md counts alarms and metrics as they are', () => {
   const alarms = assembly.resources.filter(({ Type }) => Type === 'AWS::CloudWatch::Alarm');
-  const metrics = alarms.reduce((sum, { Properties }) => {
-    const queries = (Properties.Metrics ?? [{ MetricStat: {} }]) as { MetricStat?: object }[];
-    return sum + queries.filter(({ MetricStat }) => MetricStat).length;
-  }, 0);
+  const metrics = alarmMetrics(alarms);
   const page = readFileSync(join(import.meta.dirname, '../../docs/deploy.md'), 'utf8');
   const price = (metrics * 0.1).toFixed(2);
   expect(page).toContain(`| alarms | ${alarms.length}, of ${metrics} metrics × 0.10 | ${price} |`);

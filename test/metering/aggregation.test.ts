@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { queryLogs } from '../../functions/aws/log-queries.ts';
 import { aggregateUsage } from '../../functions/metering/aggregate-usage.ts';
 import { type AskLog, requestFigures } from '../../functions/metering/request-figures.ts';
+import { AlertRuns } from '../alerts/alert-runs.ts';
 import { lambdaFunction, role } from '../local/aws/assembly.ts';
 import { type EndpointFixture, startEndpoint } from '../local/aws/endpoint-fixture.ts';
 import type { RegistryOverPostgres } from '../registry-over-postgres.ts';
@@ -75,7 +76,7 @@ async function write(...lines: { tenantId?: string; time: number; [field: string
   written += lines.length;
   await vi.waitUntil(
     async () => {
-      const [row] = await ask('stats count(*) as lines', 0, at('23:00:00') + 86_400_000);
+      const [row] = await ask('stats count(*) as lines', 0, Date.now() + 86_400_000);
       return Number(row?.lines ?? 0) === written;
     },
     { timeout: 10_000, interval: 20 },
@@ -167,6 +168,37 @@ test('bytes that were moved and backed up are the day’s, and those of kept bac
   await take(200, '2026-04-20T03:00:00Z', '2026-04-27T03:00:00Z');
   await aggregate(at('20:20:00'));
   expect(await day(B)).toMatchObject({ moved_bytes: 7_000, backed_up_bytes: 500, kept_backup_bytes: 800 });
+});
+
+test('alert access-reading: within an hour a tenant’s requests are answered with many times its usual day', async () => {
+  const present = Date.now();
+  await registry.query(
+    `UPDATE usage_aggregations SET final_until = date_trunc('hour', now()) WHERE region = 'us'`,
+  );
+  // Days that have passed.
+  await registry.query(
+    `INSERT INTO usage_days (tenant_id, day, requests, errors, request_ms, database_ms, bytes_in, bytes_out)
+     SELECT tenant::uuid, (now() AT TIME ZONE 'UTC')::date - n, 9, 0, 90, 30, 900, usual
+     FROM (VALUES (:a, 1000000), (:b, 90000000)) AS t (tenant, usual), generate_series(1, 3) n`,
+    { a: A, b: B },
+  );
+  const alerts = new AlertRuns(registry);
+  await aggregate(present);
+  await alerts.run();
+  expect(await alerts.alerts(A)).toEqual([]);
+  // Both read 120 MB. That is much for the first tenant only.
+  for (const tenantId of [A, B]) {
+    await write(...Array.from({ length: 4 }, () => ({ tenantId, time: present, bytesOut: 30_000_000 })));
+  }
+  await aggregate(present);
+  const alert = await alerts.opensOnceAndEnds({
+    about: A,
+    kind: 'access-reading',
+    // Three hours later.
+    end: () => registry.query(`UPDATE usage_hours SET hour = hour - interval '3 hours'`),
+  });
+  expect(alert.details).toMatchObject({ bytesOut: 120_000_000, usualOnADay: 1_000_000 });
+  expect(await alerts.alerts(B)).toEqual([]);
 });
 
 describe('where a region has more tenants than a result has rows', () => {

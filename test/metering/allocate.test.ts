@@ -3,8 +3,8 @@ import { describe, expect, test } from 'vitest';
 import { allocate, divided } from '../../functions/costs/allocate.ts';
 import { type Basis, type BillLine, billOf, type TenantFigures } from '../../functions/costs/bill.ts';
 import { knownRegions } from '../../infra/config.ts';
+import { costBasisOf } from '../../infra/cost-basis.ts';
 import { loadConfig } from '../../infra/load-config.ts';
-import { costBasisOf } from '../../infra/prices.ts';
 
 const CELLS = ['us-1', 'us-2'] as const;
 const BASES = [

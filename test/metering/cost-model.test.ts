@@ -3,7 +3,7 @@ import { resolve } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { costModel } from '../../functions/costs/cost-model.ts';
 import { config } from '../../infra/config.ts';
-import { costBasisOf } from '../../infra/prices.ts';
+import { costBasisOf } from '../../infra/cost-basis.ts';
 import { ConfigError, validateConfig } from '../../infra/validate-config.ts';
 
 const [home] = config.regions;

@@ -7,7 +7,7 @@ import { hopsOf } from '../../functions/moves/move-records.ts';
 import { nextHop } from '../../functions/moves/next-hop.ts';
 import { type Probes, recoverMoves } from '../../functions/moves/recover-moves.ts';
 import { abortMove } from '../../functions/moves/request-move.ts';
-import { getTenant } from '../../functions/registry/tenants.ts';
+import { getTenant } from '../../functions/registry/tenant-record.ts';
 import { alive, arn, dead, MoveRegistry, operator, STATE_MACHINE } from './move-registry.ts';
 import { openHop, place } from './target-hop.ts';
 
@@ -56,6 +56,30 @@ describe('an abort', () => {
 });
 
 describe('the end of a move', () => {
+  test('waits for a function of the stopped workflow that opens a hop just now, and closes that too', async () => {
+    const { tenantId, moveId } = await world.begin();
+    const late = await world.another();
+    const pid = (await late.query<{ pid: number }>('SELECT pg_backend_pid() AS pid'))[0]?.pid ?? 0;
+    const observer = await world.another();
+    let recovery: Promise<unknown> | undefined;
+    await late.transaction(async (transaction) => {
+      await nextHop({ transaction: (work) => work(transaction) }, moveId);
+      recovery = recoverMoves(world.registry, dead);
+      recovery.catch(() => {});
+      const waits = async () =>
+        (
+          await observer.query('SELECT FROM pg_stat_activity WHERE :pid::int = ANY (pg_blocking_pids(pid))', {
+            pid,
+          })
+        ).length;
+      await expect.poll(waits, { interval: 10 }).toBe(1);
+    });
+    // The source of this hop is nowhere, so it cannot be closed yet. The next recovery finds it.
+    await expect(recovery).rejects.toThrow();
+    expect((await hopsOf(world.registry, moveId)).map(({ state }) => state)).toEqual(['working']);
+    expect(await world.view(tenantId, moveId)).toMatchObject({ status: 'running' });
+  });
+
   test('gives the tenant its tier and the move its report', async () => {
     const { tenantId, moveId, executionArn } = await world.begin({}, { targetTier: 'enterprise' });
     await world.registry.query('UPDATE tenants SET max_storage_gb = 7 WHERE tenant_id = :tenantId::uuid', {

@@ -13,7 +13,7 @@ import { nextHop } from '../../functions/moves/next-hop.ts';
 import { recoverMoves } from '../../functions/moves/recover-moves.ts';
 import { requestMove } from '../../functions/moves/request-move.ts';
 import { listMoves } from '../../functions/registry/moves.ts';
-import { getTenant } from '../../functions/registry/tenants.ts';
+import { getTenant } from '../../functions/registry/tenant-record.ts';
 import { alive, arn, dead, MoveRegistry, operator, STATE_MACHINE, unknown } from './move-registry.ts';
 
 let world: MoveRegistry;

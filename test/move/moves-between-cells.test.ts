@@ -14,7 +14,7 @@ import { createTargetCredentials } from '../../functions/moves/make-target.ts';
 import { hopsOf } from '../../functions/moves/move-records.ts';
 import { nextHop } from '../../functions/moves/next-hop.ts';
 import { settleHop } from '../../functions/moves/settle-hop.ts';
-import { getTenant } from '../../functions/registry/tenants.ts';
+import { getTenant } from '../../functions/registry/tenant-record.ts';
 import { enterTenant } from '../enter-tenant.ts';
 import { sampled } from '../full-run.ts';
 import { TestDatabase } from '../test-database.ts';

@@ -17,7 +17,7 @@ import { nextHop } from '../../functions/moves/next-hop.ts';
 import { recoverMoves } from '../../functions/moves/recover-moves.ts';
 import { abortMove } from '../../functions/moves/request-move.ts';
 import { settleHop } from '../../functions/moves/settle-hop.ts';
-import { getTenant } from '../../functions/registry/tenants.ts';
+import { getTenant } from '../../functions/registry/tenant-record.ts';
 import { enterTenant } from '../enter-tenant.ts';
 import { sampled } from '../full-run.ts';
 import { TestDatabase, type TestTenant } from '../test-database.ts';

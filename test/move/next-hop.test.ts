@@ -4,7 +4,7 @@ import { endFailedMove } from '../../functions/moves/end-move.ts';
 import { MoveOvertaken } from '../../functions/moves/errors.ts';
 import { hopsOf, setHopState } from '../../functions/moves/move-records.ts';
 import { nextHop } from '../../functions/moves/next-hop.ts';
-import { getTenant } from '../../functions/registry/tenants.ts';
+import { getTenant } from '../../functions/registry/tenant-record.ts';
 import { alive, arn, MoveRegistry } from './move-registry.ts';
 
 let world: MoveRegistry;

@@ -9,6 +9,7 @@ import { catchUpRelocate } from '../../functions/moves/relocate/catch-up-relocat
 import { compareRelocate } from '../../functions/moves/relocate/compare-relocate.ts';
 import { cutOverRelocate } from '../../functions/moves/relocate/cut-over-relocate.ts';
 import { rollBackRelocate } from '../../functions/moves/relocate/roll-back-relocate.ts';
+import { AlertRuns } from '../alerts/alert-runs.ts';
 import { createRelocationWorld, linesOf, type RelocationWorld, stepContext } from './relocation-world.ts';
 import { runRelocation } from './run-relocation.ts';
 
@@ -56,12 +57,15 @@ test('a marker that is late puts off the move: the tenant is writable at once, a
   ]);
 });
 
-test('a slot that was lost ends the move, and rolled back it leaves nothing', async () => {
+test('alert replication-slot: a slot that was lost ends the move, and rolled back it leaves nothing', async () => {
   const tenant = await world.addTenant(world.y);
   await tenant.access.batch('write', [add('a@x.test')]);
   const before = linesOf(await world.inventory(), tenant);
   const hop = await world.hop(tenant, world.x);
   await runRelocation(hop, { to: 'copy' });
+  const alerts = new AlertRuns(world.registry, { surveysDatabases: true });
+  await alerts.run();
+  expect(await alerts.alerts(tenant.tenantId)).toEqual([]);
   const target = await world.x.connect('owner');
   await target.query(`ALTER SUBSCRIPTION ${replicationName(hop)} DISABLE`);
   const source = await world.y.connect('superuser');
@@ -85,7 +89,16 @@ test('a slot that was lost ends the move, and rolled back it leaves nothing', as
   await source.query('ALTER SYSTEM RESET max_slot_wal_keep_size');
   await source.query('SELECT pg_reload_conf()');
   await expect(catchUpRelocate(stepContext(hop))).rejects.toMatchObject({ name: 'ReplicationBroken' });
-  await rollBackRelocate(hop);
+  const alert = await alerts.opensOnceAndEnds({
+    about: tenant.tenantId,
+    kind: 'replication-slot',
+    end: () => rollBackRelocate(hop),
+  });
+  expect(alert).toMatchObject({
+    severity: 'critical',
+    cellId: 'y',
+    details: { slot: replicationName(hop), walStatus: 'lost' },
+  });
   expect(linesOf(await world.inventory(), tenant)).toEqual(before);
   await tenant.access.batch('write', [add('b@x.test')]);
 });

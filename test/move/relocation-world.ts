@@ -42,6 +42,7 @@ export interface WorldTenant {
 export interface RelocationWorld {
   readonly x: Side;
   readonly y: Side;
+  readonly registry: Pick<RegistryOverPostgres, 'query'>;
   addTenant(on?: Side): Promise<WorldTenant>;
   /** The next hop of a tenant, with the secret that its target's role has. */
   hop(tenant: WorldTenant, to: Side, model?: 'schema' | 'dedicated'): Promise<Hop>;
@@ -132,6 +133,7 @@ export async function createRelocationWorld(settings?: Record<string, string>): 
   return {
     x,
     y,
+    registry,
     async addTenant(on = x) {
       const tenantId = randomUUID();
       const place = await placeAt(on, tenantId, 1, '1', 'schema');

@@ -25,7 +25,7 @@ import { settleHop } from '../../functions/moves/settle-hop.ts';
 import { surveyTenant } from '../../functions/moves/survey-tenant.ts';
 import { dedicatedSecretName } from '../../functions/placement/tenant-names.ts';
 import { forwardTo } from '../../functions/places/place.ts';
-import { getTenant } from '../../functions/registry/tenants.ts';
+import { getTenant } from '../../functions/registry/tenant-record.ts';
 import { enterTenant } from '../enter-tenant.ts';
 import { TestDatabase } from '../test-database.ts';
 import { type LocalSecrets, startLocalSecrets } from './local-secrets.ts';

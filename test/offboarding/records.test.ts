@@ -1,5 +1,10 @@
 import { randomUUID } from 'node:crypto';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import type { AlertChanges } from '../../functions/alerts/plan-changes.ts';
+import { recordChanges } from '../../functions/alerts/record-alerts.ts';
+import { followQueries } from '../../functions/alerts/slow-queries.ts';
+import type { DatabaseObservation } from '../../functions/alerts/survey-database.ts';
+import { THRESHOLDS } from '../../functions/alerts/thresholds.ts';
 import { cancelOffboarding } from '../../functions/offboarding/cancel-offboarding.ts';
 import { eraseRegistry } from '../../functions/offboarding/certify.ts';
 import { countAccountRequests, eraseAccountRequests } from '../../functions/offboarding/erase-accounts.ts';
@@ -24,8 +29,10 @@ import {
 import { findOffboarding, keepFound, mergeFact } from '../../functions/offboarding/offboarding-records.ts';
 import { recoverOffboardings } from '../../functions/offboarding/recover-offboardings.ts';
 import { requestOffboarding } from '../../functions/offboarding/request-offboarding.ts';
+import { tenantRoleName } from '../../functions/placement/tenant-names.ts';
 import { requestAccount } from '../../functions/registry/account-requests.ts';
-import type { ExportView } from '../../functions/registry/exports.ts';
+import { countExports, type ExportView } from '../../functions/registry/exports.ts';
+import { AlertRuns, overdueAtOnce } from '../alerts/alert-runs.ts';
 import type { RegistryOverPostgres } from '../registry-over-postgres.ts';
 import { TestDatabase } from '../test-database.ts';
 
@@ -192,7 +199,7 @@ describe('an offboarding', () => {
     expect(merged).toEqual({ ...found, verifiedAt: '2026-01-01T00:00:00.000Z' });
   });
 
-  test('exports once, and ends when the export fails', async () => {
+  test('alert work-failed: exports once, and ends when the export fails', async () => {
     const tenantId = await addTenant();
     const offboardingId = await request(tenantId);
     const exportId = randomUUID();
@@ -204,6 +211,7 @@ describe('an offboarding', () => {
         return exportId;
       },
       read: async () => ({ status, reason: 'the bucket is gone' }) as ExportView,
+      count: async () => requests.length,
     };
     expect(await exportFinally(registry, offboardingId, exports)).toEqual({ done: false });
     expect(await exportFinally(registry, offboardingId, exports)).toEqual({ done: false });
@@ -216,6 +224,71 @@ describe('an offboarding', () => {
     expect(await failOffboarding(registry, arn, 'the export failed', ACTOR)).toEqual({
       outcome: 'cancelled',
     });
+    const alert = await new AlertRuns(registry).opensOnceAndEnds({
+      about: tenantId,
+      kind: 'work-failed',
+      end: () => request(tenantId),
+    });
+    expect(alert.details).toEqual({ work: 'offboarding', id: offboardingId, reason: 'the export failed' });
+  });
+
+  test('exports again when the export was stopped, three times in all', async () => {
+    const tenantId = await addTenant();
+    const offboardingId = await request(tenantId);
+    let made = 0;
+    let status = 'running';
+    const exports = {
+      request: async () => {
+        const exportId = randomUUID();
+        await registry.query(
+          `INSERT INTO tenant_exports (export_id, tenant_id, region, prefix, started_by, expires_at)
+           VALUES (:exportId::uuid, :tenantId::uuid, 'us', :exportId, 'test', now() + interval '1 day')
+           ON CONFLICT DO NOTHING`,
+          { exportId, tenantId },
+        );
+        // Only one may run.
+        await registry.query(
+          `UPDATE tenant_exports SET status = 'aborted', finished_at = now()
+                              WHERE export_id = :exportId::uuid`,
+          { exportId },
+        );
+        made += 1;
+        return exportId;
+      },
+      read: async () => ({ status, reason: 'it was stopped' }) as ExportView,
+      count: (id: string, since: string) => countExports(registry, id, since),
+    };
+    // One from before the offboarding does not count.
+    const former = await exports.request();
+    await registry.query(
+      `UPDATE tenant_exports SET started_at = started_at - interval '1 day' WHERE export_id = :former::uuid`,
+      { former },
+    );
+    expect(await exportFinally(registry, offboardingId, exports)).toEqual({ done: false });
+    status = 'aborted';
+    for (const times of [3, 4]) {
+      expect(await exportFinally(registry, offboardingId, exports)).toEqual({ done: false });
+      expect(made).toBe(times);
+    }
+    await expect(exportFinally(registry, offboardingId, exports)).rejects.toThrow(FinalExportFailed);
+    expect(made).toBe(4);
+  });
+
+  test('alert work-overdue: is overdue until it ends, but not in its grace period', async () => {
+    const [tenantId, other] = [await addTenant(), await addTenant()];
+    const [id, inGrace] = [await request(tenantId), await request(other)];
+    await beginGrace(registry, inGrace, 60);
+    const alerts = new AlertRuns(registry);
+    await alerts.opensOnceAndEnds({
+      // It names no tenant.
+      about: '',
+      id,
+      kind: 'work-overdue',
+      run: overdueAtOnce('offboarding'),
+      end: () => cancelOffboarding(registry, tenantId, ACTOR),
+    });
+    const overdue = await alerts.alerts('', 'work-overdue');
+    expect(overdue.map(({ details }) => details.id)).not.toContain(inGrace);
   });
 
   test('has one grace period, however often it is begun', async () => {
@@ -440,7 +513,9 @@ describe('the registry', () => {
       'tenants',
       'usage_samples',
     ]);
-    const alerts = await registry.query<{ details: string }>('SELECT details::text AS details FROM alerts');
+    const alerts = await registry.query<{ details: string }>(
+      `SELECT details::text AS details FROM alerts WHERE kind = 'proxy-secrets'`,
+    );
     expect(alerts.map(({ details }) => JSON.parse(details))).toEqual([
       { missing: ['strata/tenant/erased/x', 'other'] },
     ]);
@@ -480,4 +555,85 @@ describe('the registry', () => {
     expect((await findOffboarding(registry, offboardingId))?.phase).toBe('erase');
     await master.query('DROP TABLE later');
   });
+});
+
+describe('an evaluation of alerts that runs while a tenant is erased', () => {
+  /** What a survey has found of the tenant, in its cell and in a database of its own, and of a neighbour. */
+  const writesOf = (tenantId: string, neighbour: string): (() => Promise<unknown>)[] => {
+    const found = (key: string, roles: readonly string[]) => ({
+      key,
+      observation: {
+        statements: {
+          totalMs: 1,
+          top: roles.map((role) => ({ role, queryId: '1', text: 'select', calls: 1, totalMs: 1 })),
+        },
+      } as unknown as DatabaseObservation,
+    });
+    const alert = (of: string) => ({
+      kind: 'database-size',
+      severity: 'warning',
+      key: `database-size tenant ${of}`,
+      tenantId: of,
+      summary: 'x',
+      details: {},
+    });
+    const changes = {
+      raise: [tenantId, neighbour].map(alert),
+      keep: [],
+      resolve: [],
+    } as unknown as AlertChanges;
+    const roles = [tenantId, neighbour].map((of) => tenantRoleName(of, 1));
+    return [
+      () => followQueries(registry, found('us-1', [...roles, 'strata_starter']), THRESHOLDS),
+      () => followQueries(registry, found(tenantId, ['strata_owner']), THRESHOLDS),
+      () => recordChanges(registry, 'us', changes),
+    ];
+  };
+  const written = async (tenantId: string) => {
+    const rows = await master.query<{ written: string }>(
+      `SELECT concat(database_key, ' ', role_name) AS written FROM query_baselines
+       UNION ALL SELECT alert_key FROM alerts`,
+    );
+    const hex = tenantId.replaceAll('-', '');
+    return rows.map((row) => row.written).filter((text) => text.includes(tenantId) || text.includes(hex));
+  };
+
+  test('writes nothing of it once the erasure has begun, and everything of its neighbours', async () => {
+    const [tenantId, neighbour] = [await addTenant(), await addTenant()];
+    await beginErasure(registry, await request(tenantId), ACTOR);
+    for (const write of writesOf(tenantId, neighbour)) await write();
+    expect(await written(tenantId)).toEqual([]);
+    expect(await written(neighbour)).toHaveLength(2);
+  });
+
+  test.each([0, 1, 2])(
+    'waits for an erasure that is beginning, and then writes nothing of it (%i)',
+    async (which) => {
+      const [tenantId, neighbour] = [await addTenant(), await addTenant()];
+      const offboardingId = await request(tenantId);
+      const eraser = await database.registry('master');
+      let writing: Promise<unknown> | undefined;
+      await eraser.transaction(async (transaction) => {
+        await beginErasure(
+          {
+            query: (...call) => transaction.query(...call),
+            transaction: (work) => work(transaction),
+          } as typeof registry,
+          offboardingId,
+          ACTOR,
+        );
+        writing = writesOf(tenantId, neighbour)[which]?.();
+        await vi.waitUntil(
+          async () =>
+            (
+              await master.query(
+                `SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()`,
+              )
+            ).length > 0,
+        );
+      });
+      await writing;
+      expect(await written(tenantId)).toEqual([]);
+    },
+  );
 });

@@ -16,6 +16,7 @@ import {
 import { readProxyAuth, reconcileProxyAuth } from '../../functions/places/proxy-auth.ts';
 import { acquireProxyLease } from '../../functions/places/proxy-lease.ts';
 import { handler as reconcileTask } from '../../functions/tasks/reconcile-proxy-auth.ts';
+import { AlertRuns } from '../alerts/alert-runs.ts';
 import { FULL_RUN } from '../full-run.ts';
 import { type AwsRelay, bodyOf, startAwsRelay } from './aws-relay.ts';
 import { type ControlPlane, startControlPlane } from './control-plane.ts';
@@ -101,6 +102,55 @@ test('secrets that the proxy lacks are told, but not those that were recorded ju
   expect((await readProxyAuth(plane.registry, cellId, 0)).missing).toEqual([]);
   await eraseRunTimeSecrets();
   expect((await readProxyAuth(plane.registry, cellId, 0)).missing).toEqual([secretArn]);
+});
+
+test('alert proxy-secrets: secrets that a deployment has erased, until the schedule puts them back', async () => {
+  const { secretArn } = await addTenant();
+  await reconcileProxyAuth(plane.registry, cellId);
+  const alerts = new AlertRuns(plane.registry);
+  // The tenant's secret was recorded just now; an older one is told at once.
+  const run = { readProxy: (ofCell: string) => readProxyAuth(plane.registry, ofCell, 0) };
+  await alerts.run(run);
+  expect(await alerts.alerts(cellId)).toEqual([]);
+  await eraseRunTimeSecrets();
+  const alert = await alerts.opensOnceAndEnds({
+    about: cellId,
+    kind: 'proxy-secrets',
+    run,
+    end: () => inTask(() => reconcileTask({}, context)),
+  });
+  expect(alert.severity).toBe('critical');
+  const [missing] = alert.details.missing as string[];
+  expect(secretArn).toContain(`:secret:${missing}-`);
+});
+
+test('alert proxy-secrets: a password that was changed in the database only, until it is the secret’s again', async () => {
+  const role = 'strata_starter';
+  const password = (value: string) => plane.master.query(`ALTER ROLE ${role} PASSWORD '${value}'`);
+  await plane.master.query(`CREATE ROLE ${role} LOGIN PASSWORD 'starter-password'`);
+  await plane.deploy(`${cellId}-target`, {
+    Resources: {
+      Target: {
+        Type: 'AWS::RDS::DBProxyTargetGroup',
+        Properties: { DBProxyName: cellId, TargetGroupName: 'default', DBClusterIdentifiers: ['registry'] },
+      },
+    },
+  });
+  const alerts = new AlertRuns(plane.registry);
+  const run = { readProxy: (ofCell: string) => readProxyAuth(plane.registry, ofCell) };
+  await alerts.run(run);
+  expect(await alerts.alerts(cellId)).toEqual([]);
+  await password('changed by hand');
+  const alert = await alerts.opensOnceAndEnds({
+    about: cellId,
+    kind: 'proxy-secrets',
+    run,
+    end: () => password('starter-password'),
+  });
+  expect(alert).toMatchObject({
+    summary: `The proxy of cell ${cellId} cannot sign in to its database.`,
+    details: { authFailure: expect.any(String) },
+  });
 });
 
 test('a list that is right is left alone', async () => {

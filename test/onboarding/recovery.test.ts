@@ -11,7 +11,8 @@ import { executionStatus } from '../../functions/aws/executions.ts';
 import { validateOnboardingInput } from '../../functions/onboarding/onboarding-input.ts';
 import { recoverOnboardings } from '../../functions/onboarding/recover-onboardings.ts';
 import { registerTenant } from '../../functions/onboarding/register-tenant.ts';
-import { getTenant } from '../../functions/registry/tenants.ts';
+import { getTenant } from '../../functions/registry/tenant-record.ts';
+import { AlertRuns, overdueAtOnce } from '../alerts/alert-runs.ts';
 import { type ControlPlane, startControlPlane } from './control-plane.ts';
 
 const MACHINE = 'arn:aws:states:us-east-1:000000000000:stateMachine:tenant-onboarding';
@@ -126,6 +127,32 @@ describe.each(['starter', 'business', 'enterprise'])('a %s tenant', (tier) => {
     });
     expect((await tenantOf(slug)).status).toBe('provisioning');
   });
+});
+
+test('alert work-overdue, alert work-failed: an onboarding that takes long, times out, and is resumed by the same input', async () => {
+  const alerts = new AlertRuns(plane.registry);
+  const { slug, tenantId, input, executionArn } = await provisioning('business');
+  await begin(slug);
+  await alerts.run();
+  expect(await alerts.alerts(tenantId)).toEqual([]);
+  const timeOut = async () => {
+    await expect.poll(() => fate(executionArn), { timeout: 5_000 }).toBe('TIMED_OUT');
+    await recoveryTask({ detail: { executionArn, status: 'TIMED_OUT' } }, {} as Context);
+  };
+  const late = await alerts.opensOnceAndEnds({
+    about: tenantId,
+    kind: 'work-overdue',
+    run: overdueAtOnce('onboarding'),
+    end: timeOut,
+  });
+  expect(late.details).toEqual({ work: 'onboarding', id: tenantId });
+  const planned = { executionArn: arnOf(`${slug}-2`), replaces: undefined };
+  const failed = await alerts.opensOnceAndEnds({
+    about: tenantId,
+    kind: 'work-failed',
+    end: () => registerTenant(plane.registry, input, { actor, planned }),
+  });
+  expect(failed.details).toEqual({ work: 'onboarding', id: tenantId, reason: ENDED });
 });
 
 test('a tenant is left alone while its execution runs, or may still be started', async () => {

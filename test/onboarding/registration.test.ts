@@ -1,4 +1,5 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { switchSecret } from '../../functions/credentials/switch-secret.ts';
 import { activateTenant } from '../../functions/onboarding/activate-tenant.ts';
 import {
   InvalidOnboardingInput,
@@ -14,6 +15,7 @@ import {
   validateOnboardingInput,
 } from '../../functions/onboarding/onboarding-input.ts';
 import { registerTenant } from '../../functions/onboarding/register-tenant.ts';
+import type { RegistryExecutor } from '../../functions/registry/data-api.ts';
 import { type ControlPlane, startControlPlane } from './control-plane.ts';
 
 const actor = { id: 'operator@strata.test', type: 'operator' } as const;
@@ -279,4 +281,73 @@ test('a tenant that a move is bringing takes its room in the cell, one that has 
   await expect(register(next)).rejects.toThrow(NoCellCapacity);
   await becomes('elsewhere');
   expect(await register(next)).toMatchObject({ status: 'provisioning' });
+});
+
+describe('while the password of a cell’s Starter tenants is replaced', () => {
+  const residency = 'apac';
+  const starter = () => register(input({ dataResidency: residency }));
+  let cellId: string;
+  let rotation: Parameters<typeof switchSecret>[1];
+  const secretOf = async ({ tenantId }: { readonly tenantId: string }) => {
+    const [row] = await plane.master.query<{ secret: string }>(
+      'SELECT secret_arn AS secret FROM tenant_database_routing WHERE tenant_id = cast(:tenantId as uuid)',
+      { tenantId },
+    );
+    return row?.secret;
+  };
+  const isWaiting = async () =>
+    (await plane.master.query("SELECT 1 AS one FROM pg_stat_activity WHERE wait_event_type = 'Lock'"))
+      .length > 0;
+
+  beforeAll(async () => {
+    await plane.master.query("UPDATE cells SET status = 'draining' WHERE data_residency = :residency", {
+      residency,
+    });
+    cellId = await plane.addCell({ dataResidency: residency });
+    const [cell] = await plane.master.query<{ secret: string }>(
+      'SELECT starter_secret_arn AS secret FROM cells WHERE cell_id = :cellId',
+      { cellId },
+    );
+    rotation = { kind: 'starter', cellId, secret: cell?.secret ?? '', standInSecretArn: 'the-stand-in' };
+    await starter();
+    await plane.master.query(
+      `INSERT INTO credential_rotations (kind, subject, cell_id, region, role_name, secret, stand_in_role,
+                                         stand_in_secret_arn, execution_arn, started_by, phase)
+       VALUES ('starter', :cellId, :cellId, 'us', 'strata_starter', :secret, 'strata_starter_s1', 'the-stand-in', 'x',
+               'test', 'switch')`,
+      { cellId, secret: rotation.secret },
+    );
+  });
+
+  test('a tenant begins with the login of the others: the stand-in’s between the switches, else the role’s', async () => {
+    expect(await secretOf(await starter())).toBe(rotation.secret);
+    await switchSecret(plane.registry, rotation, 'stand-in');
+    const meanwhile = await starter();
+    expect(await secretOf(meanwhile)).toBe('the-stand-in');
+    await switchSecret(plane.registry, rotation, 'role');
+    expect(await secretOf(meanwhile)).toBe(rotation.secret);
+    expect(await secretOf(await starter())).toBe(rotation.secret);
+  });
+
+  test.each(['stand-in', 'role'] as const)(
+    'a switch to the %s waits for a registration that is under way',
+    async (to) => {
+      await switchSecret(plane.registry, rotation, to === 'role' ? 'stand-in' : 'role');
+      let switching: Promise<unknown> | undefined;
+      const registering = {
+        query: plane.registry.query.bind(plane.registry),
+        transaction: <Result>(work: (transaction: RegistryExecutor) => Promise<Result>) =>
+          plane.registry.transaction(async (transaction) => {
+            const result = await work(transaction);
+            switching = switchSecret(plane.registry, rotation, to);
+            await vi.waitUntil(isWaiting);
+            return result;
+          }),
+      } as unknown as typeof plane.registry;
+      const tenant = await registerTenant(registering, input({ dataResidency: residency }), { actor });
+      await switching;
+      expect(await secretOf(tenant)).toBe(to === 'role' ? rotation.secret : 'the-stand-in');
+      await switchSecret(plane.registry, rotation, 'role');
+    },
+  );
 });

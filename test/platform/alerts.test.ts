@@ -4,6 +4,7 @@ import { strata } from '../infra/cli/run-command.ts';
 import { administrator, inDatabases } from './platform-databases.ts';
 import {
   type Answer,
+  ASK_EVERY_MS,
   call,
   onboardOwnTenant,
   operatorToken,
@@ -37,19 +38,32 @@ async function tick(): Promise<void> {
   expect(out).toContain('strata-us-alerts');
 }
 
-test('a burst of refused requests opens one alert, which an operator acknowledges and which ends by itself', async () => {
+test('alert access-refused, alert access-operator, alert access-encrypted: each opens once, is acknowledged, and ends by itself', async () => {
   const slug = await onboardOwnTenant();
   const token = await userToken(slug);
   const { tenantId } = (await get(`/tenants/${slug}`)).body;
   for (let n = 0; n < 31; n++) {
     expect((await call('GET', `/employees/${NOBODY}`, { token })).status).toBe(404);
   }
-  const alerts = async () => (await get(`/alerts?kind=access-refused&tenantId=${tenantId}`)).body.items;
+  const employee = { email: `ada@${slug}.test`, firstName: 'Ada', lastName: 'Lovelace', ssn: '123-45-6789' };
+  expect((await call('POST', '/employees', { token, body: employee })).status).toBe(201);
+  const asOperator = { token: operator, headers: { 'x-tenant-id': slug } };
+  for (let n = 0; n < 50; n++) {
+    expect((await call('GET', '/employees?limit=1', asOperator)).status).toBe(200);
+  }
+  const alertsOf = async (kind: string) =>
+    (await get(`/alerts?kind=${kind}&tenantId=${tenantId}`)).body.items;
+  const alerts = () => alertsOf('access-refused');
   for (let times = 0; times < 2; times++) await tick();
   const [alert, ...more] = await alerts();
   expect(more).toEqual([]);
   expect(alert).toMatchObject({ kind: 'access-refused', status: 'open', severity: 'warning', region: 'us' });
   expect(alert.details).toEqual({ actor: expect.stringMatching(/^[0-9a-f-]{36}$/), refusals: 31 });
+  const actor = expect.stringMatching(/^operator:/);
+  expect(await alertsOf('access-operator')).toMatchObject([
+    { status: 'open', details: { actor, requests: 50, usualOnADay: 0 } },
+  ]);
+  expect(await alertsOf('access-encrypted')).toMatchObject([{ status: 'open', details: { actor } }]);
   const published = () =>
     inDatabases(
       platform(),
@@ -66,17 +80,20 @@ test('a burst of refused requests opens one alert, which an operator acknowledge
   const { out } = await command('alerts', 'list', '--tenant', slug);
   expect(out).toMatch(new RegExp(`acknowledged +access-refused .*${alert.alertId}`));
 
-  // An hour later.
+  // A day later.
   await inDatabases(
     platform(),
     // Dedicated databases have no shared tables.
     `DO $$ BEGIN IF to_regclass('shared.audit_log') IS NOT NULL THEN
-       UPDATE shared.audit_log SET created_at = created_at - interval '1 hour' WHERE tenant_id = '${tenantId}';
+       UPDATE shared.audit_log SET created_at = created_at - interval '1 day' WHERE tenant_id = '${tenantId}';
      END IF; END $$`,
   );
   await tick();
   expect(await alerts()).toMatchObject([{ alertId: alert.alertId, status: 'resolved' }]);
   expect(await published()).toEqual([{ opened: true, resolved: true }]);
+  for (const kind of ['access-operator', 'access-encrypted']) {
+    expect(await alertsOf(kind)).toMatchObject([{ status: 'resolved' }]);
+  }
   const late = await acknowledge(alert.alertId);
   expect([late.status, late.headers.get('content-type')]).toEqual([409, 'application/problem+json']);
   expect((await get(`/alerts/${alert.alertId}`)).body.status).toBe('resolved');
@@ -100,26 +117,32 @@ test.each([
   expect((await get(path)).status).toBe(status);
 });
 
-test('a move whose execution is stopped opens an alert, and the next move ends it', async () => {
+test('alert move-failed: a move whose execution is stopped, until the next move begins', async () => {
   const slug = await onboardOwnTenant();
   const { tenantId } = (await get(`/tenants/${slug}`)).body;
   const states = new SFNClient(administrator(platform().awsUrl));
   const start = () =>
     call('POST', `/tenants/${slug}/moves`, { token: operator, body: { targetTier: 'business' } });
   const ended = async (path: string) => {
-    await vi.waitUntil(async () => (await get(path)).body.status !== 'running', { timeout: 60_000 });
-    return (await get(path)).body.status;
+    await vi.waitUntil(async () => (await get(path)).body.status !== 'running', {
+      timeout: 60_000,
+      interval: ASK_EVERY_MS,
+    });
+    return (await get(path)).body;
   };
   const { body: move, headers } = await start();
   await states.send(new StopExecutionCommand({ executionArn: move.executionArn }));
-  expect(await ended(headers.get('location') as string)).toBe('aborted');
+  expect(await ended(headers.get('location') as string)).toMatchObject({ status: 'aborted' });
   for (let times = 0; times < 2; times++) await tick();
   const alerts = async () => (await get(`/alerts?kind=move-failed&tenantId=${tenantId}`)).body.items;
   const [alert, ...more] = await alerts();
   expect(more).toEqual([]);
   expect(alert).toMatchObject({ status: 'open', severity: 'critical', details: { moveId: move.moveId } });
   const again = await start();
-  expect(await ended(again.headers.get('location') as string)).toBe('succeeded');
+  expect(await ended(again.headers.get('location') as string)).toMatchObject({
+    status: 'succeeded',
+    reason: null,
+  });
   await tick();
   expect(await alerts()).toMatchObject([{ alertId: alert.alertId, status: 'resolved' }]);
 });

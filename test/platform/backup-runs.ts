@@ -9,7 +9,7 @@ import {
   clusters,
   type PlatformAt,
 } from './platform-databases.ts';
-import { call, operatorToken, platform } from './running-platform.ts';
+import { ASK_EVERY_MS, call, operatorToken, platform } from './running-platform.ts';
 
 // biome-ignore lint/suspicious/noExplicitAny: a backup as the API tells it.
 export type BackupBody = any;
@@ -21,7 +21,7 @@ export async function ended(location: string): Promise<BackupBody> {
     backup = (await call('GET', location, { token: await operatorToken() })).body;
     return backup.status !== 'running';
   };
-  await vi.waitUntil(over, { timeout: 60_000, interval: 50 });
+  await vi.waitUntil(over, { timeout: 60_000, interval: ASK_EVERY_MS });
   return backup;
 }
 
@@ -32,7 +32,7 @@ export async function executionOf(states: SFNClient, executionArn: string) {
       const execution = await states.send(new DescribeExecutionCommand({ executionArn }));
       return execution.status !== 'RUNNING' && execution;
     },
-    { timeout: 90_000, interval: 50 },
+    { timeout: 90_000, interval: ASK_EVERY_MS },
   );
 }
 

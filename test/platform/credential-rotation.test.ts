@@ -6,7 +6,7 @@ import { FULL_RUN } from '../full-run.ts';
 import { strata } from '../infra/cli/run-command.ts';
 import { MovingTenant } from './moving-tenant.ts';
 import { administrator, asSuperuser, clusters } from './platform-databases.ts';
-import { call, operatorToken, platform, userToken } from './running-platform.ts';
+import { ASK_EVERY_MS, call, operatorToken, platform, userToken } from './running-platform.ts';
 
 // biome-ignore lint/suspicious/noExplicitAny: a rotation as the API answers it.
 type Rotation = any;
@@ -29,7 +29,7 @@ async function ended(location: string): Promise<Rotation> {
     rotation = await read(location);
     return rotation.status !== 'running';
   };
-  await vi.waitUntil(over, { timeout: 150_000, interval: 100 }).catch(async (error) => {
+  await vi.waitUntil(over, { timeout: 150_000, interval: ASK_EVERY_MS }).catch(async (error) => {
     throw new Error(`${JSON.stringify(rotation)} ${await failuresOf(rotation.executionArn)}`, {
       cause: error,
     });
@@ -118,6 +118,34 @@ async function signIn(cluster: string, login: Login, database?: string): Promise
   }
 }
 
+/**
+ * A tenant that is onboarded in the cell while its secret has the next password and its role the old one is served. The
+ * role is kept from changing meanwhile.
+ */
+async function onboardBetweenSecretAndRole(cellId: string): Promise<void> {
+  const cell = (await clusters(platform())).find(
+    ({ clusterIdentifier }) => clusterIdentifier === `strata-${cellId}`,
+  );
+  const superuser = await asSuperuser(platform(), cell!);
+  try {
+    await superuser.query('BEGIN');
+    await superuser.query("SELECT FROM pg_authid WHERE rolname = 'strata_starter' FOR UPDATE");
+    const { headers } = await ask(`/cells/${cellId}`);
+    const location = String(headers.get('location'));
+    await vi.waitUntil(async () => (await read(location)).phase === 'renew', { timeout: 60_000 });
+    let newcomer: MovingTenant;
+    // The cell with the fewest tenants gets the next one.
+    do newcomer = await MovingTenant.create();
+    while ((await newcomer.tenant()).cellId !== cellId);
+    expect((await newcomer.send('GET', '/employees')).status).toBe(200);
+    await superuser.query('COMMIT');
+    expect(await ended(location)).toMatchObject({ status: 'succeeded', reason: null });
+    expect((await newcomer.send('GET', '/employees')).status).toBe(200);
+  } finally {
+    await superuser.end();
+  }
+}
+
 const RUNNING = 'urn:strata:problem:rotation-running';
 
 /** With a move that follows. It takes a while, so `npm test` makes one. */
@@ -162,6 +190,7 @@ test.concurrent.each(TIERS)(
       expect(move, JSON.stringify(move)).toMatchObject({ status: 'succeeded', reason: null });
       await load.written(10);
     }
+    if (isStarter && FULL_RUN) await onboardBetweenSecretAndRole(String(cellId));
     await load.stop();
     expect(load.violations).toEqual([]);
     expect(await load.verify()).toEqual([]);

@@ -8,7 +8,7 @@ import { BackupBucketView, databaseOf, inRegistry } from './backup-runs.ts';
 import { MovingTenant } from './moving-tenant.ts';
 import { administrator } from './platform-databases.ts';
 import { backUp } from './restore-runs.ts';
-import { call, newEmployee, operatorToken, platform, userToken } from './running-platform.ts';
+import { ASK_EVERY_MS, call, newEmployee, operatorToken, platform, userToken } from './running-platform.ts';
 
 const SSN = '078-05-1120';
 const SALARY = 91_234.56;
@@ -143,7 +143,7 @@ test('an operator has all values encrypted again, and follows that', async () =>
       const { body } = await call('GET', location, { token });
       return body.status === 'running' ? undefined : body;
     },
-    { timeout: 60_000, interval: 200 },
+    { timeout: 60_000, interval: ASK_EVERY_MS },
   );
   expect(ended).toMatchObject({ status: 'succeeded', valuesDone: 2, valuesDamaged: 0 });
   const after = await storedValues(tenantId);

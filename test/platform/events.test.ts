@@ -16,7 +16,7 @@ import {
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { type EventType, eventDetail } from '../../functions/contracts/events.ts';
 import { eventBusName } from '../../functions/contracts/names.ts';
-import { call, operatorToken, platform, unique } from './running-platform.ts';
+import { ASK_EVERY_MS, call, operatorToken, platform, unique } from './running-platform.ts';
 
 interface SeenEvent {
   readonly source: string;
@@ -112,7 +112,7 @@ async function backingUp(): Promise<string> {
       location = headers.get('location') ?? '';
       return status === 202;
     },
-    { timeout: 90_000, interval: 100 },
+    { timeout: 90_000, interval: ASK_EVERY_MS },
   );
   return location;
 }
@@ -124,7 +124,7 @@ async function ended(path: string): Promise<Record<string, unknown>> {
       ({ body } = await call('GET', path, { token: operator }));
       return body.status !== 'running';
     },
-    { timeout: 90_000, interval: 50 },
+    { timeout: 90_000, interval: ASK_EVERY_MS },
   );
   return body;
 }

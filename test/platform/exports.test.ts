@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { SFNClient, StartExecutionCommand, StopExecutionCommand } from '@aws-sdk/client-sfn';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { parseCsv, unpack } from '../export/export-world.ts';
+import { sampled } from '../full-run.ts';
 import { strata } from '../infra/cli/run-command.ts';
 import { BackupBucketView, ended, executionOf, inRegistry, lockTables } from './backup-runs.ts';
 import { administrator } from './platform-databases.ts';
@@ -30,11 +31,14 @@ async function download(url: string): Promise<Map<string, Buffer>> {
   return unpack(Buffer.from(await response.arrayBuffer()));
 }
 
-describe.each([
+/** test/export/round-trip.test.ts has all three models, without a platform. */
+const DEMO = [
+  ['acme', 'enterprise'],
   ['initech', 'starter'],
   ['globex', 'business'],
-  ['acme', 'enterprise'],
-])('%s of tier %s', (slug) => {
+] as const;
+
+describe.each(sampled(DEMO.slice(0, 1), [...DEMO]))('%s of tier %s', (slug) => {
   test('is exported with all of its rows, and only those', async () => {
     const asked = await ask(slug);
     expect([asked.status, asked.body]).toEqual([202, expect.objectContaining({ status: 'running' })]);
@@ -185,11 +189,7 @@ describe('asking for an export', () => {
   });
 
   test('an execution that an operator starts is recorded as one', async () => {
-    const { body: started } = await call('GET', '/tenants/globex/exports', { token });
-    const [known] = started.items;
-    const stateMachineArn = known.executionArn
-      .replace(':execution:', ':stateMachine:')
-      .replace(/:[^:]*$/, '');
+    const stateMachineArn = 'arn:aws:states:us-east-1:000000000000:stateMachine:tenant-export';
     const { executionArn } = await states.send(
       new StartExecutionCommand({ stateMachineArn, input: JSON.stringify({ slug: 'globex' }) }),
     );

@@ -7,7 +7,15 @@ import { expect, vi } from 'vitest';
 import type { SignedCertificate } from '../../functions/contracts/erasure-certificate.ts';
 import { readIdentity } from '../../infra/local/index.ts';
 import { administrator } from './platform-databases.ts';
-import { call, onboardOwnTenant, operatorToken, platform, unique, userToken } from './running-platform.ts';
+import {
+  ASK_EVERY_MS,
+  call,
+  onboardOwnTenant,
+  operatorToken,
+  platform,
+  unique,
+  userToken,
+} from './running-platform.ts';
 
 /** A tenant with a word in all that it stores. */
 export interface LeavingTenant {
@@ -31,7 +39,7 @@ async function accountsExist(addresses: readonly string[]): Promise<void> {
     );
   await vi.waitUntil(async () => (await Promise.all(addresses.map(exists))).every(Boolean), {
     timeout: 60_000,
-    interval: 100,
+    interval: ASK_EVERY_MS,
   });
 }
 
@@ -81,7 +89,7 @@ export function offboardOnceIdle(slug: string) {
         !/(backup|rollout|rotation) of the tenant is running/.test(String(answer.body?.detail)) && answer
       );
     },
-    { timeout: 120_000, interval: 200 },
+    { timeout: 120_000, interval: ASK_EVERY_MS },
   );
 }
 
@@ -93,7 +101,7 @@ export async function certificateOf({ tenantId }: LeavingTenant): Promise<Signed
       const { body } = await call('GET', `/tenants/${tenantId}/offboarding`, { token });
       return body.status !== 'running' && body;
     },
-    { timeout: 150_000, interval: 100 },
+    { timeout: 150_000, interval: ASK_EVERY_MS },
   );
   expect(done, done.reason).toMatchObject({ status: 'succeeded', phase: 'finished', canBeCancelled: false });
   const { status, body } = await call('GET', `/tenants/${tenantId}/erasure-certificate`, { token });

@@ -22,7 +22,7 @@ test.concurrent.each(TOURS)(
     const tenant = await MovingTenant.create();
     const token = await userToken(tenant.slug);
     const skillId = await addCountedSkill(token);
-    const load = tenant.load();
+    const load = tenant.load({ writers: 2, readers: 2, restMs: 30 });
     load.start();
     await load.written(20);
     for (const stop of stops) {

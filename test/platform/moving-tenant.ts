@@ -1,6 +1,14 @@
 import { vi } from 'vitest';
 import { ClientLoad, type LoadOptions, type Send } from '../../infra/cli/client-load.ts';
-import { call, onboardOwnTenant, operatorToken, platform, userToken } from './running-platform.ts';
+import { sampled } from '../full-run.ts';
+import {
+  ASK_EVERY_MS,
+  call,
+  onboardOwnTenant,
+  operatorToken,
+  platform,
+  userToken,
+} from './running-platform.ts';
 import { tracesOf } from './tenant-traces.ts';
 
 // biome-ignore lint/suspicious/noExplicitAny: a move as the API tells it.
@@ -31,9 +39,10 @@ export class MovingTenant {
   load(options: Partial<LoadOptions> = {}): ClientLoad {
     return new ClientLoad(this.send, {
       prefix: this.slug,
-      writers: 2,
-      readers: 2,
-      restMs: 30,
+      // A full run looks closer; others leave the processor to the workflow that they watch.
+      writers: sampled(1, 2),
+      readers: sampled(1, 2),
+      restMs: sampled(60, 30),
       atMost: 40,
       ...options,
     });
@@ -61,7 +70,7 @@ export class MovingTenant {
       move = (await call('GET', location, { token: await operatorToken() })).body;
       return move.status !== 'running';
     };
-    await vi.waitUntil(over, { timeout: 90_000, interval: 50 });
+    await vi.waitUntil(over, { timeout: 90_000, interval: ASK_EVERY_MS });
     return move;
   }
 
@@ -73,7 +82,7 @@ export class MovingTenant {
       found = await tracesOf(platform(), this.tenantId).catch(() => found);
       return JSON.stringify(found) === JSON.stringify([...expected].sort());
     };
-    await vi.waitUntil(settled, { timeout: 60_000, interval: 250 }).catch(() => {});
+    await vi.waitUntil(settled, { timeout: 60_000, interval: ASK_EVERY_MS }).catch(() => {});
     return found;
   }
 }

@@ -18,7 +18,7 @@ import {
 } from './leaving-tenant.ts';
 import { administrator } from './platform-databases.ts';
 import { searchEverything } from './remaining-traces.ts';
-import { call, operatorToken, platform } from './running-platform.ts';
+import { ASK_EVERY_MS, call, operatorToken, platform } from './running-platform.ts';
 
 const states = new SFNClient(administrator(platform().awsUrl));
 
@@ -31,7 +31,7 @@ async function stopIn(executionArn: string, state: string): Promise<void> {
       const { status, error, cause } = execution;
       throw new Error(`${executionArn} is ${status} and has not entered ${state}: ${error} ${cause}`);
     },
-    { timeout: 150_000, interval: 50 },
+    { timeout: 150_000, interval: ASK_EVERY_MS },
   );
   await states.send(new StopExecutionCommand({ executionArn }));
 }

@@ -101,10 +101,14 @@ describe('tenants of all three models that leave', () => {
       'event_sequences',
     ];
     // The planner's statistics quote the ids and slugs of rows that are kept; personal data was looked for above.
-    const keepers = [...allowed.map((table) => `public.${table}`), 'pg_stats'];
-    expect(left.filter((trace) => !keepers.some((place) => trace === `strata-registry: ${place}`))).toEqual(
-      [],
+    const keepers = [...allowed.map((table) => `public.${table}`), 'pg_stats'].map(
+      (place) => `strata-registry: ${place}`,
     );
+    // PostgreSQL keeps those of a table that has become empty.
+    const emptied = listed
+      .filter(({ what }) => what.startsWith('samples of columns in the planner’s statistics'))
+      .map(({ store }) => `${store.replace('database ', 'strata-')}: pg_stats`);
+    expect(left.filter((trace) => ![...keepers, ...emptied].includes(trace))).toEqual([]);
   });
 
   test('have signed certificates, which are verified without the platform', () => {

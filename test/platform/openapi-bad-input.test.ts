@@ -1,4 +1,5 @@
 import { beforeAll, describe, expect, test } from 'vitest';
+import { sampled } from '../full-run.ts';
 import { databaseOf, inRegistry } from './backup-runs.ts';
 import { ApiDocument, type Operation } from './openapi-document.ts';
 import { ApiDriver } from './openapi-driver.ts';
@@ -121,14 +122,20 @@ describe('bad input is refused by a problem document and changes nothing', () =>
   test('of every operation', { timeout: 240_000 }, async () => {
     const before = await everything();
     const wrong: string[] = [];
-    for (const operation of document.operations.filter(({ kind }) => kind !== 'public')) {
+    const operations = document.operations.filter(({ kind }) => kind !== 'public');
+    for (const [index, operation] of operations.entries()) {
       const valid = (await driver.bodyFor(operation)) as Record<string, unknown>;
       const requests = [
         ...badIds(operation, valid),
         ...badQueries(operation, valid),
         ...badBodies(operation, valid),
       ];
-      await inParallel(requests, async (request) => {
+      // `npm test` sends every fourth, beginning elsewhere for each operation.
+      const sent = sampled(
+        requests.filter((_, place) => place % 4 === index % 4),
+        requests,
+      );
+      await inParallel(sent, async (request) => {
         const found = await refusal(operation, request);
         if (found) wrong.push(`${operation.id}, ${request.what}: ${found}`);
       });

@@ -5,7 +5,7 @@
 import { vi } from 'vitest';
 import { strata } from '../infra/cli/run-command.ts';
 import type { ApiDriver } from './openapi-driver.ts';
-import { platform, unique } from './running-platform.ts';
+import { ASK_EVERY_MS, platform, unique } from './running-platform.ts';
 
 export interface Sample {
   /** Instead of the body that the schema gives. */
@@ -28,7 +28,7 @@ async function untilEnded(driver: ApiDriver, location: string): Promise<void> {
       const { status, body } = await driver.get(at, 'operator');
       return status === 200 && !['running', 'provisioning'].includes(body.status);
     },
-    { timeout: 90_000, interval: 50 },
+    { timeout: 90_000, interval: ASK_EVERY_MS },
   );
 }
 
@@ -42,7 +42,7 @@ async function backedUp(driver: ApiDriver): Promise<void> {
       if (backup) driver.ids.set('backupId', backup.backupId);
       return backup !== undefined;
     },
-    { timeout: 90_000, interval: 50 },
+    { timeout: 90_000, interval: ASK_EVERY_MS },
   );
 }
 
@@ -238,7 +238,7 @@ export const samples: Readonly<Record<string, Sample>> = {
           if (ended) driver.ids.set('credentialRotationId', ended.credentialRotationId);
           return ended !== undefined;
         },
-        { timeout: 90_000, interval: 200 },
+        { timeout: 90_000, interval: ASK_EVERY_MS },
       );
     },
   },

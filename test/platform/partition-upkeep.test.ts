@@ -9,7 +9,7 @@ import type pg from 'pg';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { strata } from '../infra/cli/run-command.ts';
 import { asSuperuser, clusters } from './platform-databases.ts';
-import { call, operatorToken, platform } from './running-platform.ts';
+import { ASK_EVERY_MS, call, operatorToken, platform } from './running-platform.ts';
 
 const states = new SFNClient({
   endpoint: platform().awsUrl,
@@ -93,7 +93,7 @@ async function runUpkeep(executionArn: string) {
       const described = await states.send(new DescribeExecutionCommand({ executionArn }));
       return described.status !== 'RUNNING' && described;
     },
-    { timeout: 50_000, interval: 100 },
+    { timeout: 50_000, interval: ASK_EVERY_MS },
   );
   const { events = [] } = await states.send(
     new GetExecutionHistoryCommand({ executionArn, reverseOrder: true }),

@@ -4,6 +4,7 @@ import { FULL_RUN } from '../full-run.ts';
 import { strata } from '../infra/cli/run-command.ts';
 import { MovingTenant } from './moving-tenant.ts';
 import {
+  ASK_EVERY_MS,
   call,
   newEmployee,
   onboardOwnTenant,
@@ -140,7 +141,7 @@ describe.concurrent('what the daily run starts', () => {
       found = (await decisionsOn(path)).find((one) => one.decision === decision);
       return found !== undefined;
     };
-    await vi.waitUntil(decided, { timeout: 60_000, interval: 100 });
+    await vi.waitUntil(decided, { timeout: 60_000, interval: ASK_EVERY_MS });
     return found as Recorded;
   }
 

@@ -2,7 +2,7 @@ import { beforeAll, describe, expect, test, vi } from 'vitest';
 import { databaseOf, inRegistry } from './backup-runs.ts';
 import { MovingTenant } from './moving-tenant.ts';
 import { askRestore, backUp, restore, restoreEnded } from './restore-runs.ts';
-import { call, operatorToken, unique, userToken } from './running-platform.ts';
+import { ASK_EVERY_MS, call, operatorToken, unique, userToken } from './running-platform.ts';
 
 const MISSING = '00000000-0000-4000-8000-000000000000';
 
@@ -82,6 +82,7 @@ async function lock(tenantId: string, table: string) {
 const begun = (location: string) =>
   vi.waitUntil(async () => (await call('GET', location, { token })).body.phase !== 'planned', {
     timeout: 30_000,
+    interval: ASK_EVERY_MS,
   });
 
 test('a restore and a move, or two restores, of one tenant exclude each other: 409', async () => {

@@ -2,7 +2,7 @@ import { vi } from 'vitest';
 import { TENANT_SCHEMA_VERSION } from '../../functions/database/tables/schema-version.ts';
 import { tenantTablesAt } from '../../functions/database/tables/tenant-tables.ts';
 import { ended as backupEnded, databaseOf } from './backup-runs.ts';
-import { call, operatorToken } from './running-platform.ts';
+import { ASK_EVERY_MS, call, operatorToken } from './running-platform.ts';
 
 // biome-ignore lint/suspicious/noExplicitAny: a restore as the API tells it.
 export type RestoreBody = any;
@@ -14,7 +14,7 @@ export async function backUp(slug: string) {
     // The daily run of another test backs the tenant up just now.
     return answer.status === 409 ? undefined : answer;
   };
-  const asked = await vi.waitUntil(ask, { timeout: 60_000, interval: 200 });
+  const asked = await vi.waitUntil(ask, { timeout: 60_000, interval: ASK_EVERY_MS });
   const backup = await backupEnded(String(asked.headers.get('location')));
   if (backup.status !== 'succeeded') throw new Error(`the backup has ${backup.status}: ${backup.reason}`);
   return backup;
@@ -35,7 +35,7 @@ export async function askRestore(slug: string, body: unknown, { undoOf, headers 
       const answer = await call('POST', path, { token, body, headers });
       return /rollout is running/.test(String(answer.body?.detail)) ? undefined : answer;
     },
-    { timeout: 60_000, interval: 250 },
+    { timeout: 60_000, interval: ASK_EVERY_MS },
   );
 }
 
@@ -54,7 +54,7 @@ export async function restoreEnded(location: string): Promise<RestoreBody> {
     body = (await call('GET', location, { token: await operatorToken() })).body;
     return body.status !== 'running';
   };
-  await vi.waitUntil(over, { timeout: 90_000, interval: 50 });
+  await vi.waitUntil(over, { timeout: 90_000, interval: ASK_EVERY_MS });
   return body;
 }
 

@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, test, vi } from 'vitest';
 import { TENANT_SCHEMA_VERSION } from '../../functions/database/tables/schema-version.ts';
 import { inDatabases } from './platform-databases.ts';
-import { call, operatorToken, platform, unique, userToken } from './running-platform.ts';
+import { ASK_EVERY_MS, call, operatorToken, platform, unique, userToken } from './running-platform.ts';
 
 let token: string;
 beforeAll(async () => {
@@ -36,7 +36,7 @@ async function ended(location: string) {
     ({ body } = await call('GET', location, { token }));
     return body.status !== 'running';
   };
-  await vi.waitUntil(over, { timeout: 30_000, interval: 50 });
+  await vi.waitUntil(over, { timeout: 30_000, interval: ASK_EVERY_MS });
   return body;
 }
 
@@ -100,7 +100,7 @@ test('an execution that is started by hand leaves out whom it is told to', async
       found = body.items.find((item: { executionArn: string }) => item.executionArn === executionArn);
       return found !== undefined;
     };
-    await vi.waitUntil(recorded, { timeout: 20_000, interval: 50 });
+    await vi.waitUntil(recorded, { timeout: 20_000, interval: ASK_EVERY_MS });
     return ended(`/rollouts/${found?.rolloutId}`);
   };
   expect(await run({ except: ['globex'] })).toMatchObject({ status: 'succeeded' });

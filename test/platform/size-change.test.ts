@@ -5,7 +5,7 @@ import { expect, test, vi } from 'vitest';
 import { FULL_RUN } from '../full-run.ts';
 import { addCountedSkill, COUNTED, summaryOf } from './counted-skill.ts';
 import { MovingTenant } from './moving-tenant.ts';
-import { call, operatorToken, platform, userToken } from './running-platform.ts';
+import { ASK_EVERY_MS, call, operatorToken, platform, userToken } from './running-platform.ts';
 
 const client = () => ({
   endpoint: platform().awsUrl,
@@ -64,7 +64,7 @@ test('from small to large under load: no request fails, nothing is lost, and the
 
   await vi.waitUntil(async () => (await stackNamed(`strata-tenant-${tenant.tenantId}-small`)) === undefined, {
     timeout: 60_000,
-    interval: 200,
+    interval: ASK_EVERY_MS,
   });
   const left = await instancesOf(tenant);
   expect(Object.keys(left)).not.toContain(small);
@@ -175,7 +175,7 @@ test.runIf(FULL_RUN)(
     expect((await tenant.tenant()).databaseSize).toBe('large');
     await vi.waitUntil(async () => Object.keys(await instancesOf(tenant)).length === 1, {
       timeout: 60_000,
-      interval: 200,
+      interval: ASK_EVERY_MS,
     });
     expect(Object.values(await instancesOf(tenant))).toEqual([LARGE]);
   },

@@ -2,7 +2,7 @@ import { DescribeExecutionCommand, SFNClient } from '@aws-sdk/client-sfn';
 import { expect, test, vi } from 'vitest';
 import { strata } from '../infra/cli/run-command.ts';
 import { addCountedSkill, COUNTED, summaryOf } from './counted-skill.ts';
-import { platform, userToken } from './running-platform.ts';
+import { ASK_EVERY_MS, platform, userToken } from './running-platform.ts';
 
 const states = new SFNClient({
   endpoint: platform().awsUrl,
@@ -23,7 +23,7 @@ async function refresh(): Promise<string> {
       const described = await states.send(new DescribeExecutionCommand({ executionArn }));
       return described.status !== 'RUNNING' && described;
     },
-    { timeout: 60_000, interval: 100 },
+    { timeout: 60_000, interval: ASK_EVERY_MS },
   );
   return status!;
 }

@@ -7,6 +7,7 @@ import {
 } from '@aws-sdk/client-sfn';
 import { beforeAll, describe, expect, test } from 'vitest';
 import {
+  ASK_EVERY_MS,
   call,
   newEmployee,
   onboardOwnTenant,
@@ -32,7 +33,7 @@ async function becomes(path: string, status: string) {
     const { body } = await call('GET', path, { token: operator });
     if (body.status === status) return body;
     if (body.status === 'failed') throw new Error(`the tenant failed: ${body.reason}`);
-    await delay(50);
+    await delay(ASK_EVERY_MS);
   }
 }
 
@@ -76,7 +77,7 @@ describe('operators and tenants', () => {
       for (;;) {
         const execution = await states.send(new DescribeExecutionCommand({ executionArn }));
         if (execution.status !== 'RUNNING') return execution;
-        await delay(50);
+        await delay(ASK_EVERY_MS);
       }
     };
     expect((await run()).status).toBe('SUCCEEDED');

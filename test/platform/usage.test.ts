@@ -7,6 +7,7 @@ import {
 import { beforeAll, describe, expect, test, vi } from 'vitest';
 import { strata } from '../infra/cli/run-command.ts';
 import {
+  ASK_EVERY_MS,
   call,
   newEmployee,
   onboardOwnTenant,
@@ -58,7 +59,7 @@ test('a tenant’s requests are counted to its day, with their bytes and databas
       await aggregate();
       return (await usageToday())?.requests === 6;
     },
-    { timeout: 60_000, interval: 200 },
+    { timeout: 60_000, interval: ASK_EVERY_MS },
   );
   const figures = await usageToday();
   expect(figures).toMatchObject({ errors: 0, actingUsers: 1, sampledOn: today(), movedBytes: 0 });

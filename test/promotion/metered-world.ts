@@ -1,6 +1,6 @@
 import type pg from 'pg';
 import type { DataDatabase } from '../../functions/metering/metered-tenants.ts';
-import { registerCell } from '../../functions/registry/cells.ts';
+import { type CellRegistration, registerCell } from '../../functions/registry/cells.ts';
 import { asTenant } from '../enter-tenant.ts';
 import type { RegistryOverPostgres } from '../registry-over-postgres.ts';
 import { TestDatabase, type TestTenant } from '../test-database.ts';
@@ -39,18 +39,24 @@ export class MeteredWorld {
     return this.#registryDatabase.registry();
   }
 
-  async addCell(cellId: string, region = 'us'): Promise<TestDatabase> {
+  async addCell(cellId: string, region = 'us', terms: Partial<CellRegistration> = {}): Promise<TestDatabase> {
     const database = await TestDatabase.clone();
     this.#databases.set(cellId, database);
-    const { host, port } = database.server;
+    await this.registerCell(cellId, { region, ...terms });
+    return database;
+  }
+
+  /** What a deployment of the cell's stack tells the registry. */
+  async registerCell(cellId: string, terms: Partial<CellRegistration> = {}): Promise<void> {
+    const { name, server } = this.database(cellId);
     await registerCell(this.registry, {
       cellId,
-      region,
+      region: 'us',
       dataResidency: 'us',
       databaseHost: 'proxy',
-      databasePort: port,
-      writerHost: host,
-      databaseName: database.name,
+      databasePort: server.port,
+      writerHost: server.host,
+      databaseName: name,
       proxyName: cellId,
       clusterArn: 'none',
       masterSecretArn: 'none',
@@ -58,8 +64,8 @@ export class MeteredWorld {
       starterRoleName: 'strata_starter',
       starterSecretArn: 'none',
       maxBusinessTenants: 190,
+      ...terms,
     });
-    return database;
   }
 
   /** @param cellId null: the tenant gets a database of its own. */

@@ -9,7 +9,8 @@ import { type Found, NOTHING_FOUND } from '../../functions/reconciliation/differ
 import { reconcilePage } from '../../functions/reconciliation/reconcile-registry.ts';
 import type { DataApi, RegistryExecutor } from '../../functions/registry/data-api.ts';
 import { endLoss } from '../../functions/registry/lost-tenants.ts';
-import { getTenant, updateTenant } from '../../functions/registry/tenants.ts';
+import { getTenant } from '../../functions/registry/tenant-record.ts';
+import { updateTenant } from '../../functions/registry/tenants.ts';
 import { type BackedUp, BackupWorld } from '../backup/backup-world.ts';
 import { connectAs } from '../database-server.ts';
 

@@ -10,8 +10,8 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vit
 import type { ApiEvent } from '../../functions/http/api-event.ts';
 import { writeCostBasis } from '../../functions/registry/price-tables.ts';
 import { config } from '../../infra/config.ts';
+import { costBasisOf } from '../../infra/cost-basis.ts';
 import { loadConfig } from '../../infra/load-config.ts';
-import { costBasisOf } from '../../infra/prices.ts';
 import { sampled } from '../full-run.ts';
 import { apiEvent } from './api-event.ts';
 import { startTwoRegistries, type TwoRegistries } from './two-registries.ts';

@@ -4,8 +4,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { ApiEvent } from '../../functions/http/api-event.ts';
 import { findInOtherRegions } from '../../functions/reconciliation/other-regions.ts';
 import type { RegionalRegistries } from '../../functions/registry/regional-registries.ts';
+import { getTenant } from '../../functions/registry/tenant-record.ts';
 import { getUser, listUsers } from '../../functions/registry/tenant-users.ts';
-import { getTenant } from '../../functions/registry/tenants.ts';
 import { whereTenantIs } from '../../functions/registry/where-tenant-is.ts';
 import {
   RegionUnavailable,

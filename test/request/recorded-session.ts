@@ -5,9 +5,9 @@ import {
   type Access,
   runTenantBatch,
   runTenantTransaction,
-  type Statement,
   type TenantTransaction,
 } from '../../functions/database/session/tenant-session.ts';
+import type { Statement } from '../../functions/database/session/tenant-sql.ts';
 import type { TestDatabase } from '../test-database.ts';
 import { type FlightRecorder, startFlightRecorder } from './flight-recorder.ts';
 

@@ -192,18 +192,38 @@ export class RestoreWorld {
 
   /** Moves the tenant to another tier in its cell. @returns the move's id. */
   async move(tenantId: string, targetTier: Tier): Promise<string> {
+    const moveId = await this.beginMove(tenantId, targetTier);
+    await this.runMove(moveId);
+    return moveId;
+  }
+
+  async beginMove(tenantId: string, targetTier: Tier): Promise<string> {
     const executionArn = `execution of a move:${randomUUID()}`;
     const statusOf = async () => 'running' as const;
     const { moveId } = await beginMove(this.registry, { tenantId, targetTier }, executionArn, { statusOf });
+    return moveId;
+  }
+
+  /** Runs the phases of a move, as an execution of `tenant-move` does. @param end the phase before which it stops. */
+  async runMove(moveId: string, end?: PhaseName): Promise<void> {
     for (;;) {
       const { finished, hopIndex, needsSecret } = await nextHop(this.registry, moveId);
       if (finished) break;
       if (needsSecret) await this.phase(moveId, hopIndex, 'credentials');
-      for (const phase of ['prepare', 'copy', 'index', 'catch-up', 'cut-over', 'compare', 'settle'] as const)
+      for (const phase of [
+        'prepare',
+        'copy',
+        'index',
+        'catch-up',
+        'cut-over',
+        'compare',
+        'settle',
+      ] as const) {
+        if (phase === end) return;
         await this.phase(moveId, hopIndex, phase);
+      }
     }
     await endMove(this.registry, moveId);
-    return moveId;
   }
 
   /** Calls a phase of a hop until it is done. */

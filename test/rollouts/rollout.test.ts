@@ -3,11 +3,13 @@ import { thisRelease } from '../../functions/database/provisioning/release.ts';
 import { claimTenant, exclusively, releaseClaim } from '../../functions/database/transfer/claim.ts';
 import { runCanaries, runWave } from '../../functions/rollouts/rollout-phases.ts';
 import { countTargets, somethingLags } from '../../functions/rollouts/rollout-targets.ts';
+import { AlertRuns, overdueAtOnce } from '../alerts/alert-runs.ts';
 import type { TestDatabase, TestTenant } from '../test-database.ts';
 import { nextRelease } from './next-release.ts';
 import { newArn, RolloutWorld } from './rollout-world.ts';
 
 let world: RolloutWorld;
+let alerts: AlertRuns;
 let cell: TestDatabase;
 let first: TestTenant;
 let second: TestTenant;
@@ -15,6 +17,7 @@ let dedicated: TestTenant;
 
 beforeAll(async () => {
   world = await RolloutWorld.create();
+  alerts = new AlertRuns(world.world.registry);
   cell = await world.world.addCell('us-1');
   await world.world.addTenant('shared', 'us-1');
   // In the order of their ids, which is the order of work.
@@ -54,7 +57,7 @@ describe('a rollout', () => {
     await owner.query('ALTER TABLE shared.employees DROP COLUMN nickname');
   });
 
-  test('stops at a schema that refuses its migration; what was done serves, and the next one goes on from there', async () => {
+  test('alert schema-rollout-failed: stops at a schema that refuses its migration; what was done serves, and the next one goes on from there', async () => {
     const owner = await cell.connect('owner');
     await owner.query(`ALTER TABLE ${second.schemaName}.employees ADD COLUMN nickname integer`);
     const stopped = await world.rollOut();
@@ -66,11 +69,19 @@ describe('a rollout', () => {
     });
     expect(await hasNickname(first)).toBe(true);
     expect(await hasNickname(dedicated)).toBe(true);
+    const failed = { about: second.tenantId, kind: 'schema-rollout-failed' } as const;
+    const alert = await alerts.opensOnce(failed);
+    expect(alert).toMatchObject({
+      severity: 'critical',
+      details: { target: `tenant ${second.tenantId}`, reason: stopped.failed[0]!.reason },
+    });
+    expect(await alerts.alerts(first.tenantId)).toEqual([]);
     await owner.query(`ALTER TABLE ${second.schemaName}.employees DROP COLUMN nickname`);
     world.connected.length = 0;
     expect(await world.rollOut()).toMatchObject({ status: 'succeeded', targets: { total: 1, succeeded: 1 } });
     expect(world.connected).toEqual([cell.name]);
     expect(await hasNickname(second)).toBe(true);
+    await alerts.ends(failed);
   });
 
   test('finds nothing to do afterwards, and connects to no tenant', async () => {
@@ -255,6 +266,17 @@ describe('a rollout and what else goes on', () => {
       name: 'InvalidRolloutInput',
       issues: [{ pointer: '/except/0' }],
     });
+  });
+
+  test('alert work-overdue: a rollout, until it ends', async () => {
+    const { rolloutId } = await world.begin();
+    const alert = await alerts.opensOnceAndEnds({
+      about: '',
+      kind: 'work-overdue',
+      run: overdueAtOnce('rollout'),
+      end: () => world.finish(rolloutId),
+    });
+    expect(alert.details).toEqual({ work: 'rollout', id: rolloutId });
   });
 
   test('an execution that is repeated works on its own rollout; one that is alive keeps others waiting', async () => {

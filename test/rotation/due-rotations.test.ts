@@ -6,6 +6,7 @@ import {
   endRotation,
   enterPhase,
   findRotation,
+  noteStandInSecret,
   SWITCH,
 } from '../../functions/credentials/credential-records.ts';
 import type { CredentialTarget } from '../../functions/credentials/credential-subject.ts';
@@ -14,8 +15,14 @@ import {
   beginRotation,
   requestCredentialRotation,
 } from '../../functions/credentials/request-credential-rotation.ts';
+import { renewSecret } from '../../functions/credentials/stand-in-credentials.ts';
 import { switchSecret } from '../../functions/credentials/switch-secret.ts';
+import { planPlace } from '../../functions/places/place.ts';
+import { routeNow } from '../../functions/places/starter-login.ts';
+import { readSecret } from '../../functions/places/tenant-secret.ts';
 import { registerCell } from '../../functions/registry/cells.ts';
+import { AlertRuns, overdueAtOnce } from '../alerts/alert-runs.ts';
+import { startLocalSecrets } from '../move/local-secrets.ts';
 import type { RegistryOverPostgres } from '../registry-over-postgres.ts';
 import { TestDatabase } from '../test-database.ts';
 
@@ -279,6 +286,51 @@ test('the switch changes the routes of the role’s tenants only, and the switch
   expect(await secrets()).toEqual(before);
 });
 
+test('a tenant that moves into the cell meanwhile gets the login of the others, whatever its move has planned', async () => {
+  await addCell('us-1');
+  await addTenant('us-1', 'shared');
+  const plan = (isolationModel: 'shared' | 'schema') =>
+    planPlace(registry, {
+      tenantId: randomUUID(),
+      location: { isolationModel, cellId: 'us-1', region: 'us' },
+      epoch: 2,
+      suffix: '2a1',
+    });
+  const [shared, schema] = [await plan('shared'), { ...(await plan('schema')), secretArn: 'own' }];
+  const id = await request({ cellId: 'us-1', role: 'starter' });
+  await noteStandInSecret(registry, id, 'the-stand-in');
+  const rotation = (await findRotation(registry, id))!;
+  const secretsOf = async () => [
+    (await routeNow(registry, shared)).secret_arn,
+    (await routeNow(registry, { ...shared, secretArn: 'the-stand-in' })).secret_arn,
+    (await routeNow(registry, schema)).secret_arn,
+  ];
+  expect(await secretsOf()).toEqual(['starter-of-us-1', 'starter-of-us-1', 'own']);
+  await switchSecret(registry, rotation, 'stand-in');
+  expect(await secretsOf()).toEqual(['the-stand-in', 'the-stand-in', 'own']);
+  await switchSecret(registry, rotation, 'role');
+  expect(await secretsOf()).toEqual(['starter-of-us-1', 'starter-of-us-1', 'own']);
+});
+
+test('before the role’s secret changes, rows that still name it are switched too: those of a cell’s first tenants', async () => {
+  await addCell('us-1');
+  const id = await request({ cellId: 'us-1', role: 'starter' });
+  const rotation = { ...(await findRotation(registry, id))!, standInSecretArn: 'the-stand-in' };
+  expect(await switchSecret(registry, rotation, 'stand-in')).toBe(0);
+  await addTenant('us-1', 'shared');
+  const secrets = await startLocalSecrets();
+  try {
+    await secrets.put('starter-of-us-1', { user: 'strata_starter', password: 'old' });
+    await renewSecret(registry, rotation);
+    expect((await readSecret('starter-of-us-1')).password).not.toBe('old');
+  } finally {
+    await secrets.stop();
+  }
+  const [row] = await master.query<{ secret_arn: string }>('SELECT secret_arn FROM tenant_database_routing');
+  expect(row).toEqual({ secret_arn: 'the-stand-in' });
+  expect(await switchSecret(registry, rotation, 'role')).toBe(1);
+});
+
 test('what cannot be rotated is refused, with the reason', async () => {
   await addCell('us-1');
   const starter = await addTenant('us-1', 'shared');
@@ -330,4 +382,39 @@ test('a start that fails ends the record, and nothing about it is secret', async
   const rotation = (await findRotation(registry, id))!;
   expect(await endRotation(registry, rotation, { status: 'succeeded' }, ACTOR)).toBe(true);
   expect(await endRotation(registry, rotation, { status: 'failed' }, ACTOR)).toBe(false);
+});
+
+const failing = async () => {
+  throw new Error('no Step Functions');
+};
+
+test('alert work-failed: a rotation that cannot be started, until the next one begins', async () => {
+  await addCell('us-1');
+  const tenantId = await addTenant('us-1', 'schema');
+  for (const { about, target } of [
+    { about: tenantId, target: { tenant: tenantId, role: 'login' } },
+    { about: 'us-1', target: { cellId: 'us-1', role: 'starter' } },
+  ] as const) {
+    await expect(request(target, failing)).rejects.toMatchObject({ name: 'CredentialRotationNotStarted' });
+    const alert = await new AlertRuns(registry).opensOnceAndEnds({
+      about,
+      kind: 'work-failed',
+      end: () => request(target),
+    });
+    expect(alert.details).toMatchObject({ work: 'credential-rotation', reason: expect.any(String) });
+  }
+});
+
+test('alert work-overdue: a rotation, until it ends', async () => {
+  await addCell('us-1');
+  const tenantId = await addTenant('us-1', 'schema');
+  const id = await request({ tenant: tenantId, role: 'login' });
+  const rotation = (await findRotation(registry, id))!;
+  const alert = await new AlertRuns(registry).opensOnceAndEnds({
+    about: tenantId,
+    kind: 'work-overdue',
+    run: overdueAtOnce('credential-rotation'),
+    end: () => endRotation(registry, rotation, { status: 'succeeded' }, ACTOR),
+  });
+  expect(alert.details).toEqual({ work: 'credential-rotation', id });
 });

@@ -16,7 +16,7 @@ import {
   pointInTimeWindow,
 } from '../../registry/backups.ts';
 import { OncePerKey } from '../../registry/control-idempotency.ts';
-import { getTenant } from '../../registry/tenants.ts';
+import { getTenant } from '../../registry/tenant-record.ts';
 import { entityTag } from '../../resources/entity-tag.ts';
 import { tenantParams } from './tenant-routes.ts';
 

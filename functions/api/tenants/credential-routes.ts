@@ -19,7 +19,7 @@ import {
   getCredentialRotation,
   listCredentialRotations,
 } from '../../registry/credential-rotations.ts';
-import { getTenant } from '../../registry/tenants.ts';
+import { getTenant } from '../../registry/tenant-record.ts';
 import { entityTag } from '../../resources/entity-tag.ts';
 import { ResourceNotFound } from '../../resources/errors.ts';
 import { tenantParams } from './tenant-routes.ts';

@@ -12,7 +12,7 @@ import { controlIdempotencyOf, operatorRegion, operatorRoute } from '../../http/
 import { Problem } from '../../http/problem.ts';
 import { OncePerKey } from '../../registry/control-idempotency.ts';
 import { findExportOfRegions, getExport, listExports } from '../../registry/exports.ts';
-import { getTenant } from '../../registry/tenants.ts';
+import { getTenant } from '../../registry/tenant-record.ts';
 import { entityTag } from '../../resources/entity-tag.ts';
 import { ResourceNotFound } from '../../resources/errors.ts';
 import { tenantParams } from './tenant-routes.ts';

@@ -10,7 +10,7 @@ import { abortMove, requestMove } from '../../moves/request-move.ts';
 import { OncePerKey } from '../../registry/control-idempotency.ts';
 import type { RegistryExecutor } from '../../registry/data-api.ts';
 import { findMoveAndRegion, getMove, listMoves } from '../../registry/moves.ts';
-import { getTenant } from '../../registry/tenants.ts';
+import { getTenant } from '../../registry/tenant-record.ts';
 import { entityTag } from '../../resources/entity-tag.ts';
 import { ResourceNotFound } from '../../resources/errors.ts';
 import { answeringMoveRefusals, surveyByFunction, unlessHandedOver } from './start-move.ts';

@@ -5,7 +5,7 @@ import { operatorRoute } from '../../http/operator-api.ts';
 import { Problem } from '../../http/problem.ts';
 import { OffboardingError, OffboardingNotStarted } from '../../offboarding/errors.ts';
 import { getCertificate, getOffboarding } from '../../registry/offboardings.ts';
-import { getTenant } from '../../registry/tenants.ts';
+import { getTenant } from '../../registry/tenant-record.ts';
 import { entityTag } from '../../resources/entity-tag.ts';
 import { tenantParams } from './tenant-routes.ts';
 

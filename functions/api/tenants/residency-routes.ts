@@ -1,7 +1,7 @@
 import { type OperatorApiEnvironment, variable } from '../../contracts/environments.ts';
 import type { ResidencySettings } from '../../contracts/residency.ts';
 import { operatorRoute } from '../../http/operator-api.ts';
-import { getTenant } from '../../registry/tenants.ts';
+import { getTenant } from '../../registry/tenant-record.ts';
 import { tenantParams } from './tenant-routes.ts';
 
 /** From the registries and the configuration: neither AWS nor a database is asked. */

@@ -11,7 +11,7 @@ import { abortMove } from '../../moves/request-move.ts';
 import { validateOnboardingInput } from '../../onboarding/onboarding-input.ts';
 import { findAnswer, OncePerKey } from '../../registry/control-idempotency.ts';
 import { getRestore, listRestores } from '../../registry/restores.ts';
-import { getTenant } from '../../registry/tenants.ts';
+import { getTenant } from '../../registry/tenant-record.ts';
 import { entityTag } from '../../resources/entity-tag.ts';
 import { ResourceNotFound } from '../../resources/errors.ts';
 import { checkTime } from '../../restores/check-restore.ts';

@@ -5,7 +5,7 @@ import { controlIdempotencyOf, operatorRoute } from '../../http/operator-api.ts'
 import { Problem } from '../../http/problem.ts';
 import { OncePerKey } from '../../registry/control-idempotency.ts';
 import { findRotationOfRegions, getRotation, listRotations } from '../../registry/field-rotations.ts';
-import { getTenant } from '../../registry/tenants.ts';
+import { getTenant } from '../../registry/tenant-record.ts';
 import { entityTag } from '../../resources/entity-tag.ts';
 import { RotationInProgress, TenantNotRotatable } from '../../rotations/errors.ts';
 import { requestRotation } from '../../rotations/request-rotation.ts';

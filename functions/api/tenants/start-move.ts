@@ -14,7 +14,7 @@ import {
 import type { SurveyOf } from '../../moves/move-rules.ts';
 import type { TenantSurvey } from '../../moves/survey-tenant.ts';
 import type { DataApi } from '../../registry/data-api.ts';
-import { getTenant } from '../../registry/tenants.ts';
+import { getTenant } from '../../registry/tenant-record.ts';
 
 /** Runs work that may start or stop a move, and turns the errors of moves into problems. @throws {Problem} */
 export async function answeringMoveRefusals<Result>(work: () => Promise<Result>): Promise<Result> {

@@ -32,7 +32,8 @@ import {
 import { NoCellCapacity } from '../../placement/errors.ts';
 import { actInRegion } from '../../registry/ask-region.ts';
 import { findAnswer, keepAnswer, OncePerKey } from '../../registry/control-idempotency.ts';
-import { getTenant, listTenants, updateTenant } from '../../registry/tenants.ts';
+import { getTenant } from '../../registry/tenant-record.ts';
+import { listTenants, updateTenant } from '../../registry/tenants.ts';
 import { entityTag } from '../../resources/entity-tag.ts';
 import { IdempotencyKeyReused } from '../../resources/errors.ts';
 import { startOnboarding } from './start-onboarding.ts';

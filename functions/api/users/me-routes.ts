@@ -1,7 +1,7 @@
 import { tierTerms } from '../../contracts/tier-terms.ts';
 import { tenantRoute } from '../../http/tenant-api.ts';
+import { getTenant } from '../../registry/tenant-record.ts';
 import { getUser } from '../../registry/tenant-users.ts';
-import { getTenant } from '../../registry/tenants.ts';
 import { isEmailAddress } from '../../resources/email-address.ts';
 import type { Actor } from '../../tenant-data/audit-log.ts';
 import { usersRegistry } from './users-registry.ts';

@@ -33,7 +33,7 @@ import { SchemaUpgrading, TablesBehind } from '../errors.ts';
 import { tenantViews } from '../tables/skills-summary.ts';
 import { type AnyColumn, isPresentAt, type TenantTable } from '../tables/tenant-table.ts';
 import { tenantTables } from '../tables/tenant-tables.ts';
-import type { Statement } from './tenant-session.ts';
+import type { Statement } from './tenant-sql.ts';
 import { compileStatement } from './tenant-sql.ts';
 
 /**

@@ -11,7 +11,7 @@
  * - after COMMIT was sent, a lost connection is `CommitUnknown` for a write: the work may have been committed.
  */
 
-import type { Compilable, CompiledQuery, OperationNodeSource } from 'kysely';
+import type { CompiledQuery } from 'kysely';
 import pg from 'pg';
 import { isUuid } from '../../contracts/tenant.ts';
 import { CommitUnknown } from '../errors.ts';
@@ -19,6 +19,7 @@ import { TENANT_SCHEMA_VERSION } from '../tables/schema-version.ts';
 import { addDatabaseTime } from './database-time.ts';
 import type { DatabaseAddress, DatabasePools } from './pools.ts';
 import { classifyDatabaseError, isConnectionLost, sqlStateOf } from './sql-state.ts';
+import type { RowsOf, Statement } from './tenant-sql.ts';
 
 export type Access = 'read' | 'write';
 
@@ -29,12 +30,6 @@ export interface TenantEntry {
   /** Version of the tables there; a target of unknown version is treated as current. */
   readonly schemaVersion?: number | undefined;
 }
-
-/** A statement of the query builder. It is compiled when it is sent, for the target's version of the tables. */
-export type Statement<Row> = Pick<Compilable<Row>, 'compile'> & Partial<OperationNodeSource>;
-export type RowsOf<Statements extends readonly Statement<unknown>[]> = {
-  -readonly [Index in keyof Statements]: Statements[Index] extends Statement<infer Row> ? Row[] : never;
-};
 
 /** What work inside a tenant's transaction may do: run statements, nothing else. */
 export interface TenantTransaction {

@@ -1,6 +1,8 @@
 import {
+  type Compilable,
   type CompiledQuery,
   DefaultQueryExecutor,
+  type OperationNodeSource,
   PostgresAdapter,
   PostgresQueryCompiler,
   QueryCreator,
@@ -35,6 +37,12 @@ export const tenantSql = new TenantSql(
     provideConnection: () => Promise.reject(new Error('tenantSql only compiles')),
   }),
 );
+
+/** A statement of the query builder. It is compiled when it is sent, for the target's version of the tables. */
+export type Statement<Row> = Pick<Compilable<Row>, 'compile'> & Partial<OperationNodeSource>;
+export type RowsOf<Statements extends readonly Statement<unknown>[]> = {
+  -readonly [Index in keyof Statements]: Statements[Index] extends Statement<infer Row> ? Row[] : never;
+};
 
 /** Plugins identify queries by it; there are none. (Kysely's own ids would add its DDL builders to each handler.) */
 const UNTRACKED = { queryId: '' };

@@ -1,5 +1,5 @@
 /** Parts of the document that all operations share: tokens, headers, problem documents. */
-import type { RefusalResponse, ResponseObject } from './document.ts';
+import type { RefusalResponse, ResponseObject } from './document-objects.ts';
 import type { JsonSchema } from './json-schema.ts';
 
 export const INTRODUCTION = `One API over three isolation models: a tenant's requests are the same whether its data is in shared tables, in a schema of its own, or in a database of its own.

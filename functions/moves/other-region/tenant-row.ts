@@ -1,12 +1,14 @@
 import { sql } from 'kysely';
-import { type Place, routeTo } from '../../places/place.ts';
+import type { TenantStatus } from '../../contracts/tenant.ts';
+import type { Place } from '../../places/place.ts';
+import { routeNow } from '../../places/starter-login.ts';
 import { requestAccountsOf } from '../../registry/account-requests.ts';
 import type { RegistryExecutor } from '../../registry/data-api.ts';
 import { type JsonText, parseJson } from '../../registry/registry-column.ts';
 import { asText, columnValue, jsonValue, now } from '../../registry/registry-expressions.ts';
 import { registrySql } from '../../registry/registry-sql.ts';
 import { registryTables } from '../../registry/registry-tables.ts';
-import { readFeatures, type TenantStatus } from '../../registry/tenant-record.ts';
+import { readFeatures } from '../../registry/tenant-record.ts';
 
 /** A row of `tenants` as JSON, because the registries of two regions may temporarily have different versions. */
 export type TenantRow = Readonly<Record<string, unknown>> & { readonly tenant_name: string };
@@ -58,7 +60,7 @@ export async function writeRoute(
   await db.deleteFrom('tenant_database_routing').where('tenant_id', '=', tenantId).execute();
   await db
     .insertInto('tenant_database_routing')
-    .values({ tenant_id: tenantId, ...routeTo(place) })
+    .values({ tenant_id: tenantId, ...(await routeNow(transaction, place)) })
     .execute();
 }
 

@@ -1,10 +1,10 @@
 import { UserPools } from '../identity/user-pools.ts';
-import type { AwsEndpoint, AwsEndpointOptions } from '../model.ts';
+import type { AwsEndpoint, PlatformContext, RequestHandler } from '../model.ts';
 import { Dispatcher } from './dispatcher.ts';
 import { FunctionNetwork } from './function-network.ts';
 import { awsHttpServer } from './http-server.ts';
 import { Authorizer } from './iam/authorizer.ts';
-import type { PolicyDocument } from './iam/evaluator.ts';
+import type { PolicyDocument } from './iam/policy-document.ts';
 import type { ServiceCall, ServiceModule } from './service.ts';
 import { cloudFormation } from './services/cloudformation/cloudformation.ts';
 import { permitted } from './services/cloudformation/handler-permissions.ts';
@@ -44,6 +44,14 @@ import { TaskResources } from './services/states/task-resources.ts';
 import { sts } from './services/sts/sts.ts';
 import { telemetry } from './services/telemetry/telemetry.ts';
 import { Targets } from './targets.ts';
+
+export interface AwsEndpointOptions {
+  context: PlatformContext;
+  /** Called first for each request (the issuer's documents and sign-in); returns true when it has responded. */
+  before: RequestHandler[];
+  /** The user pools of the templates. Absent: there are none. */
+  userPools?: UserPools;
+}
 
 /**
  * The local AWS endpoint: the services that the templates use, in AWS's wire protocols, with IAM decided by the

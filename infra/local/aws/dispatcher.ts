@@ -7,15 +7,9 @@ import { AwsError } from './errors.ts';
 import type { Authorizer } from './iam/authorizer.ts';
 import { Input } from './input.ts';
 import { isPresigned, verifyPresignedUrl } from './presigned-url.ts';
+import type { WireRequest } from './service.ts';
 import { type AwsService, type Call, type Principal, RawResponse } from './service.ts';
-import {
-  decodeRequest,
-  dialectOf,
-  encodeError,
-  encodeResponse,
-  type WireRequest,
-  type WireResponse,
-} from './wire.ts';
+import { decodeRequest, dialectOf, encodeError, encodeResponse, type WireResponse } from './wire.ts';
 
 /** Handles a request from bytes to an answer: finds the service, checks IAM, runs the operation, formats errors. */
 export class Dispatcher {

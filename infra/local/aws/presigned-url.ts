@@ -9,7 +9,7 @@
  */
 import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
 import { AwsError } from './errors.ts';
-import type { WireRequest } from './wire.ts';
+import type { WireRequest } from './service.ts';
 
 const PARAMETERS = [
   'X-Amz-Algorithm',

@@ -1,12 +1,22 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { ResourceFactory } from '../model.ts';
 import type { Input } from './input.ts';
-import type { WireRequest } from './wire.ts';
+import type { Route } from './protocols/json.ts';
 
 /** The signer of a request. */
 export type Principal =
   | { kind: 'administrator'; arn: string; userId: string }
   | { kind: 'role'; arn: string; userId: string; roleArn: string };
+
+/** A request as it came over the wire. */
+export interface WireRequest {
+  method: string;
+  path: string;
+  /** Query string, without the question mark. */
+  search: string;
+  headers: IncomingHttpHeaders;
+  body: Buffer;
+}
 
 /** One request for an operation of a service. */
 export interface Call {
@@ -48,18 +58,6 @@ export class RawResponse {
     this.headers = headers;
     this.body = body;
   }
-}
-
-export interface Route {
-  method: string;
-  /** With one capturing group per entry of `parameters`. */
-  path: RegExp;
-  operation: string;
-  parameters?: string[];
-  /** Names in the query string that are members. */
-  query?: string[];
-  /** The body is a payload, which becomes this member as text. */
-  payload?: string;
 }
 
 export type Protocol =

@@ -12,7 +12,7 @@ import { LOCAL_ACCOUNT, type LocalResource, type PlatformContext } from '../mode
 import { AwsError, ResourceFailure } from './errors.ts';
 import { ADMINISTRATOR, type Authorizer } from './iam/authorizer.ts';
 import { conditionContext, conditionsHold } from './iam/conditions.ts';
-import { asList, matchesWildcard, type PolicyDocument } from './iam/evaluator.ts';
+import { asList, matchesWildcard, type PolicyDocument } from './iam/policy-document.ts';
 import type { Principal, ServiceCall } from './service.ts';
 
 /** The principal that invokes a target. */

@@ -1,4 +1,3 @@
-import type { IncomingHttpHeaders } from 'node:http';
 import { AwsError } from './errors.ts';
 import {
   decodeJson,
@@ -14,16 +13,7 @@ import {
   encodeQueryResult,
   encodeRestXmlError,
 } from './protocols/query-xml.ts';
-import type { AwsService } from './service.ts';
-
-export interface WireRequest {
-  method: string;
-  path: string;
-  /** Query string, without the question mark. */
-  search: string;
-  headers: IncomingHttpHeaders;
-  body: Buffer;
-}
+import type { AwsService, WireRequest } from './service.ts';
 
 export interface WireResponse {
   status: number;

@@ -2,13 +2,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { JWK } from 'jose';
 import { readJson } from '../state/state-file.ts';
-import type { SigningIdentity } from './sign-token.ts';
-
-/** The issuer of an API's tokens, and their client. */
-export interface AcceptedIssuer {
-  issuer: string;
-  clientId: string;
-}
+import type { AcceptedIssuer, SigningIdentity } from './sign-token.ts';
 
 /** The document that the token command reads; without `issuer` nothing has been deployed yet. */
 export interface IdentityDocument extends Partial<AcceptedIssuer> {

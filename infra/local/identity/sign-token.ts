@@ -1,6 +1,11 @@
 import { createHash, randomUUID } from 'node:crypto';
 import type { JWK, JWTPayload } from 'jose';
-import type { AcceptedIssuer } from './read-identity.ts';
+
+/** The issuer of an API's tokens, and their client. */
+export interface AcceptedIssuer {
+  issuer: string;
+  clientId: string;
+}
 
 /** The identity in a token. */
 export interface SigningIdentity extends AcceptedIssuer {

@@ -1,5 +1,5 @@
 import { DatabasePools } from '../../../functions/database/session/pools.ts';
-import type { Statement } from '../../../functions/database/session/tenant-session.ts';
+import type { Statement } from '../../../functions/database/session/tenant-sql.ts';
 import { TenantDirectory } from '../../../functions/placement/tenant-directory.ts';
 import { TenantAccess, TenantRouter } from '../../../functions/placement/tenant-router.ts';
 import type { Actor } from '../../../functions/tenant-data/audit-log.ts';

@@ -1,7 +1,8 @@
 import { LOCAL_ACCOUNT, type PlatformContext } from '../../model.ts';
 import type { Permission, Principal } from '../service.ts';
 import { conditionContext } from './conditions.ts';
-import { type AccessRequest, evaluate, type PolicyDocument, refusal } from './evaluator.ts';
+import { type AccessRequest, evaluate, refusal } from './evaluator.ts';
+import type { PolicyDocument } from './policy-document.ts';
 import { RolePolicies } from './role-policies.ts';
 import { AUTHORIZATION_TABLE, authorizationOf, resourceTypeOf } from './service-authorization.ts';
 

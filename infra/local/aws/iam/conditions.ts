@@ -1,4 +1,4 @@
-import { asList, matchesWildcard } from './evaluator.ts';
+import { asList, matchesWildcard } from './policy-document.ts';
 
 /** Condition keys of a request. Keys are compared case-insensitively. */
 export type ConditionContext = ReadonlyMap<string, string[]>;

@@ -1,5 +1,6 @@
 import type { DeployedStack, LocalResource, Log } from '../../model.ts';
-import { asList, type Policies, type PolicyDocument } from './evaluator.ts';
+import type { Policies } from './evaluator.ts';
+import { asList, type PolicyDocument } from './policy-document.ts';
 
 const NOTHING: PolicyDocument = { Statement: [] };
 

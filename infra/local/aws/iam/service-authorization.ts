@@ -7,7 +7,7 @@
  * - A call needs the action on every type with a star, and on each of the other types that it names.
  * - A condition key that neither the action nor the type of the resource has is not in the request.
  */
-import { matchesWildcard } from './evaluator.ts';
+import { matchesWildcard } from './policy-document.ts';
 
 /** The file that a refusal refers to. */
 export const AUTHORIZATION_TABLE = 'infra/local/aws/iam/service-authorization.ts';

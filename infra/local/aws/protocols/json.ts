@@ -1,5 +1,17 @@
 import { AwsError } from '../errors.ts';
-import type { Route } from '../service.ts';
+
+/** A path of a REST protocol. */
+export interface Route {
+  method: string;
+  /** With one capturing group per entry of `parameters`. */
+  path: RegExp;
+  operation: string;
+  parameters?: string[];
+  /** Names in the query string that are members. */
+  query?: string[];
+  /** The body is a payload, which becomes this member as text. */
+  payload?: string;
+}
 
 /**
  * JSON as AWS writes it: dates are epoch seconds, blobs are base64. Shared by JSON 1.0, JSON 1.1 and REST-JSON.

@@ -22,8 +22,8 @@ import {
   describeProxy,
   describeProxyEndpoint,
   describeSnapshot,
+  paginate,
 } from './descriptions.ts';
-import { paginate, requireCluster } from './rds.ts';
 import type { ClusterRecord, ClusterSnapshot, InstanceRecord, RdsStore } from './rds-store.ts';
 import { isRestored, type RestoredClusters } from './restored-clusters.ts';
 
@@ -362,4 +362,10 @@ async function sizeOf({ arn }: ClusterRecord, context: PlatformContext): Promise
   } finally {
     await client.end();
   }
+}
+
+export function requireCluster(store: RdsStore, name: string, call: Call) {
+  const cluster = store.clusterByIdentifier(name, call.region);
+  if (!cluster) throw new AwsError('DBClusterNotFoundFault', `DBCluster ${name} not found.`, { status: 404 });
+  return cluster;
 }

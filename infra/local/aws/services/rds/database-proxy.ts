@@ -9,8 +9,8 @@ import { Input } from '../../input.ts';
 import { tagsOf } from '../../tags.ts';
 import { stableUuid } from '../kms/kms.ts';
 import type { ProxyLogins } from './proxy-logins.ts';
-import { proxyAuth } from './rds.ts';
-import type { RdsStore } from './rds-store.ts';
+
+import type { ProxyAuth, RdsStore } from './rds-store.ts';
 
 /**
  * `AWS::RDS::DBProxy`: the cluster's own server under another name. As in AWS, a deployment sends the template's Auth
@@ -148,4 +148,16 @@ function vpcOf(subnetId: string | undefined, region: string, context: PlatformCo
     if (subnet) return String(subnet.properties.VpcId);
   }
   return 'vpc-local';
+}
+
+/** One entry of an Auth list, with AWS's defaults. */
+export function proxyAuth(auth: Input): ProxyAuth {
+  return {
+    AuthScheme: auth.text('AuthScheme') ?? 'SECRETS',
+    SecretArn: auth.text('SecretArn'),
+    IAMAuth: auth.text('IAMAuth') ?? 'DISABLED',
+    Description: auth.text('Description'),
+    UserName: auth.text('UserName'),
+    ClientPasswordAuthType: auth.text('ClientPasswordAuthType') ?? 'POSTGRES_SCRAM_SHA_256',
+  };
 }

@@ -1,4 +1,7 @@
 import type { PlatformContext, RestorableWindow } from '../../../model.ts';
+import { AwsError } from '../../errors.ts';
+import type { Input } from '../../input.ts';
+import type { SecretStore } from '../secrets-manager/secret-store.ts';
 import {
   type ClusterRecord,
   type ClusterSnapshot,
@@ -7,6 +10,7 @@ import {
   proxyStatus,
   type RdsStore,
 } from './rds-store.ts';
+import { targetHealth } from './target-health.ts';
 
 export function describeProxy(proxy: DatabaseProxy): Record<string, unknown> {
   return {
@@ -45,15 +49,17 @@ export function describeProxyEndpoint(endpoint: ProxyEndpoint): Record<string, u
 }
 
 /** The targets of a proxy: one entry for the cluster, one for its writer. */
-export function describeTargets(
+export async function describeTargets(
   store: RdsStore,
   context: PlatformContext,
+  secrets: SecretStore,
   proxy: DatabaseProxy,
-): Record<string, unknown>[] {
+): Promise<Record<string, unknown>[]> {
   const identifiers = [...store.targetGroups.values()]
     .filter((group) => group.proxyName === proxy.name && group.region === proxy.region)
     .flatMap((group) => group.clusterIdentifiers);
-  return identifiers.flatMap((identifier) => {
+  const { caCertificate } = context;
+  const described = identifiers.map(async (identifier) => {
     const cluster = store.clusterByIdentifier(identifier, proxy.region);
     const server = cluster && context.clusters.byArn(cluster.arn);
     const common = { Endpoint: '127.0.0.1', Port: server?.port, TrackedClusterId: identifier };
@@ -65,12 +71,11 @@ export function describeTargets(
         RdsResourceId: writer?.identifier ?? identifier,
         Type: 'RDS_INSTANCE',
         Role: 'READ_WRITE',
-        TargetHealth: server
-          ? { State: 'AVAILABLE' }
-          : { State: 'UNAVAILABLE', Reason: 'UNREACHABLE', Description: 'The server is not running' },
+        TargetHealth: await targetHealth(proxy, server, { secrets, caCertificate }),
       },
     ];
   });
+  return (await Promise.all(described)).flat();
 }
 
 export function describeCluster(
@@ -177,4 +182,23 @@ function statusOf(
   if (deleting) return 'deleting';
   if (creating) return 'creating';
   return server ? 'available' : 'stopped';
+}
+
+/** Marker pagination as in every Describe call of RDS. @throws {AwsError} for a page size RDS refuses */
+export function paginate(input: Input, member: string, items: unknown[]): Record<string, unknown> {
+  const size = input.integer('MaxRecords') ?? 100;
+  if (size < 20 || size > 100) {
+    throw new AwsError(
+      'InvalidParameterValue',
+      `Invalid value ${size} for MaxRecords. Must be between 20 and 100`,
+    );
+  }
+  const marker = input.text('Marker');
+  const start = marker ? Number(Buffer.from(marker, 'base64').toString()) : 0;
+  if (!Number.isInteger(start) || start < 0) throw new AwsError('InvalidParameterValue', 'Invalid Marker');
+  const next = start + size;
+  return {
+    [member]: items.slice(start, next),
+    Marker: next < items.length ? Buffer.from(String(next)).toString('base64') : undefined,
+  };
 }

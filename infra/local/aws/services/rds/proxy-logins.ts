@@ -69,16 +69,24 @@ export class ProxyLogins {
   }
 
   #roleOf(secretArn: string, region: string): string | undefined {
-    const secret = this.#options.secrets.find(secretArn, region);
-    const value = secret?.versions[versionIdOf(secret, 'AWSCURRENT') ?? '']?.secretString;
-    if (value === undefined) return undefined;
-    try {
-      const { username } = JSON.parse(value) as { username?: unknown };
-      return typeof username === 'string' ? username : undefined;
-    } catch {
-      // A secret that is not JSON contains no role.
-      return undefined;
-    }
+    return currentLogin(this.#options.secrets, secretArn, region)?.username;
+  }
+}
+
+/** The current role and password of a secret; undefined when it does not exist, or is not JSON with both. */
+export function currentLogin(
+  secrets: SecretStore,
+  secretArn: string,
+  region: string,
+): { username: string; password: string } | undefined {
+  const secret = secrets.find(secretArn, region);
+  const value = secret?.versions[versionIdOf(secret, 'AWSCURRENT') ?? '']?.secretString;
+  if (value === undefined) return undefined;
+  try {
+    const { username, password } = JSON.parse(value) as { username?: unknown; password?: unknown };
+    return typeof username === 'string' && typeof password === 'string' ? { username, password } : undefined;
+  } catch {
+    return undefined;
   }
 }
 

@@ -5,19 +5,20 @@ import type { AwsService, Call, Operation, Permission, ServiceModule } from '../
 import { resourceTags, type Tag } from '../../tags.ts';
 import type { SecretStore } from '../secrets-manager/secret-store.ts';
 import type { QuotaStore } from '../service-quotas/service-quotas.ts';
-import { clusterLifecycle } from './cluster-lifecycle.ts';
+import { clusterLifecycle, requireCluster } from './cluster-lifecycle.ts';
 import { clusterResource, databaseGroupResources, instanceResource } from './database-cluster.ts';
-import { proxyEndpointResource, proxyResource, targetGroupResource } from './database-proxy.ts';
+import { proxyAuth, proxyEndpointResource, proxyResource, targetGroupResource } from './database-proxy.ts';
 import {
   describeCluster,
   describeInstance,
   describeProxy,
   describeProxyEndpoint,
   describeTargets,
+  paginate,
 } from './descriptions.ts';
 import { pointInTimeRestore } from './point-in-time-restore.ts';
 import type { ProxyLogins } from './proxy-logins.ts';
-import type { ProxyAuth, RdsStore } from './rds-store.ts';
+import type { RdsStore } from './rds-store.ts';
 import { RestoredClusters } from './restored-clusters.ts';
 
 interface Tagged {
@@ -55,7 +56,7 @@ export function rds(store: RdsStore, options: RdsOptions): ServiceModule {
 
 function wire(
   store: RdsStore,
-  { logins, context, quotas }: RdsOptions,
+  { logins, context, quotas, secrets }: RdsOptions,
   restored: RestoredClusters,
 ): AwsService {
   /** On one thing that exists, with its tags, or on all of its kind, which have none in common. */
@@ -74,7 +75,7 @@ function wire(
       nameMember: string;
       resultMember: string;
       named(name: string, call: Call): Tagged | undefined;
-      find(name: string | undefined, call: Call): unknown[];
+      find(name: string | undefined, call: Call): unknown[] | Promise<unknown[]>;
       /** Further resources that the action is authorized on. */
       also?(name: string, call: Call): Permission[];
     },
@@ -85,8 +86,8 @@ function wire(
         const named = name === undefined ? undefined : options.named(name, call);
         return [...on(action, options.kind, named, call), ...(options.also?.(name ?? '', call) ?? [])];
       },
-      run: (input, call) =>
-        paginate(input, options.resultMember, options.find(input.text(options.nameMember), call)),
+      run: async (input, call) =>
+        paginate(input, options.resultMember, await options.find(input.text(options.nameMember), call)),
     };
   }
 
@@ -147,7 +148,7 @@ function wire(
           );
           return on('DescribeDBProxyTargets', 'target-group', group, call);
         },
-        find: (name, call) => describeTargets(store, context, store.proxy(name ?? '', call.region)),
+        find: (name, call) => describeTargets(store, context, secrets, store.proxy(name ?? '', call.region)),
       }),
       // RDS lists a proxy's own endpoint too, as the default one; it cannot be deleted.
       DescribeDBProxyEndpoints: describing('DescribeDBProxyEndpoints', {
@@ -255,41 +256,4 @@ function modifyProxy(store: RdsStore, input: Input, call: Call): unknown {
     roleArn: input.text('RoleArn') ?? proxy.roleArn,
   });
   return { DBProxy: describeProxy(proxy) };
-}
-
-/** One entry of an Auth list, with AWS's defaults. */
-export function proxyAuth(auth: Input): ProxyAuth {
-  return {
-    AuthScheme: auth.text('AuthScheme') ?? 'SECRETS',
-    SecretArn: auth.text('SecretArn'),
-    IAMAuth: auth.text('IAMAuth') ?? 'DISABLED',
-    Description: auth.text('Description'),
-    UserName: auth.text('UserName'),
-    ClientPasswordAuthType: auth.text('ClientPasswordAuthType') ?? 'POSTGRES_SCRAM_SHA_256',
-  };
-}
-
-export function requireCluster(store: RdsStore, name: string, call: Call) {
-  const cluster = store.clusterByIdentifier(name, call.region);
-  if (!cluster) throw new AwsError('DBClusterNotFoundFault', `DBCluster ${name} not found.`, { status: 404 });
-  return cluster;
-}
-
-/** Marker pagination as in every Describe call of RDS. @throws {AwsError} for a page size RDS refuses */
-export function paginate(input: Input, member: string, items: unknown[]): Record<string, unknown> {
-  const size = input.integer('MaxRecords') ?? 100;
-  if (size < 20 || size > 100) {
-    throw new AwsError(
-      'InvalidParameterValue',
-      `Invalid value ${size} for MaxRecords. Must be between 20 and 100`,
-    );
-  }
-  const marker = input.text('Marker');
-  const start = marker ? Number(Buffer.from(marker, 'base64').toString()) : 0;
-  if (!Number.isInteger(start) || start < 0) throw new AwsError('InvalidParameterValue', 'Invalid Marker');
-  const next = start + size;
-  return {
-    [member]: items.slice(start, next),
-    Marker: next < items.length ? Buffer.from(String(next)).toString('base64') : undefined,
-  };
 }

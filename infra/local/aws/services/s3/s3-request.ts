@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { AwsError } from '../../errors.ts';
-import type { WireRequest } from '../../wire.ts';
+import type { WireRequest } from '../../service.ts';
 
 /** Operation, bucket and key of a request for S3. */
 export interface S3Request {

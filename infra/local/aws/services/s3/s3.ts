@@ -1,5 +1,6 @@
 import type { ResourceFactory } from '../../../model.ts';
 import { AwsError, ResourceFailure } from '../../errors.ts';
+import type { WireRequest } from '../../service.ts';
 import {
   type AwsService,
   type Call,
@@ -8,7 +9,6 @@ import {
   RawResponse,
   type ServiceModule,
 } from '../../service.ts';
-import type { WireRequest } from '../../wire.ts';
 import type { Fauxqs, FauxqsRequest } from '../fauxqs.ts';
 import { RESPONSE_HEADERS, readS3Request, type S3Request } from './s3-request.ts';
 

@@ -2,7 +2,6 @@ import { randomUUID } from 'node:crypto';
 import { LOCAL_ACCOUNT, type Properties } from '../../../model.ts';
 import { ResourceFailure } from '../../errors.ts';
 import { checkTarget } from '../../targets.ts';
-import type { Schedule } from './schedules.ts';
 
 export interface ScheduleTarget {
   arn: string;
@@ -34,7 +33,10 @@ export function readTarget(properties: Properties): ScheduleTarget {
 }
 
 /** The input with EventBridge Scheduler's context attributes filled in. */
-export function inputOf(schedule: Schedule, run: { due: number; attempt: number; id: string }): string {
+export function inputOf(
+  schedule: { readonly arn: string; readonly region: string; readonly target: ScheduleTarget },
+  run: { due: number; attempt: number; id: string },
+): string {
   const time = new Date(run.due).toISOString().replace(/\.\d{3}Z$/, 'Z');
   if (schedule.target.input === undefined) {
     return JSON.stringify({

@@ -1,7 +1,8 @@
 import { LOCAL_ACCOUNT } from '../../../model.ts';
 import { AwsError } from '../../errors.ts';
 import type { Input } from '../../input.ts';
-import type { AwsService, Call, Route, ServiceModule } from '../../service.ts';
+import type { Route } from '../../protocols/json.ts';
+import type { AwsService, Call, ServiceModule } from '../../service.ts';
 import { scheduleResources } from './schedule-resources.ts';
 import type { ScheduleRunner } from './schedule-runner.ts';
 import type { Schedule, Schedules } from './schedules.ts';
