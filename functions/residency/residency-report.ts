@@ -223,20 +223,22 @@ function locations(facts: ResidencyFacts, settings: ResidencySettings, at: Date)
         untilCleaned(hop, settings),
       );
     }
-    const isLeft = hop.source.clusterArn !== null && hop.source.clusterArn !== place?.clusterArn;
-    if (isLeft && hop.source.cellId !== null && hop.state !== 'working' && hop.state !== 'rolling-back') {
-      const keptDays = retentionAt(hop.source);
-      add(
-        'cluster-backups',
-        `continuous backup of ${clusterOf(hop.source)}, which the tenant has left`,
-        hop.source,
-        {
-          keptDays,
-          // What was deleted by the clean-up is still in the backups before it.
-          until: hop.state === 'cleaned' ? after(hop.changedAt, keptDays) : null,
-        },
-      );
-    }
+  }
+  // One cluster can be the source of several hops, as on the way from shared tables to another region.
+  const leftClusters = new Map<string, { source: KnownHop['source']; until: string | null }>();
+  for (const { source, state, changedAt } of hops) {
+    const { cellId, clusterArn } = source;
+    if (clusterArn === null || clusterArn === place?.clusterArn || cellId === null) continue;
+    if (state === 'working' || state === 'rolling-back') continue;
+    // What was deleted by the clean-up is still in the backups before it.
+    const until = state === 'cleaned' ? after(changedAt, retentionAt(source)) : null;
+    const known = leftClusters.get(clusterArn);
+    const isLonger = known === undefined || (known.until !== null && (until === null || until > known.until));
+    if (isLonger) leftClusters.set(clusterArn, { source, until });
+  }
+  for (const { source, until } of leftClusters.values()) {
+    const where = `continuous backup of ${clusterOf(source)}, which the tenant has left`;
+    add('cluster-backups', where, source, { keptDays: retentionAt(source), until });
   }
   for (const { region: where, since } of facts.sideClusters) {
     add('side-cluster', `a copy of the cluster for a restore that runs since ${since}`, { region: where });

@@ -26,9 +26,12 @@ export function explainFailure(cause: unknown, settings: Settings | undefined): 
 function explainRefusal({ status, problem }: ApiError): string {
   if (status === 401)
     return 'the API does not accept this token: run strata login again, set STRATA_TOKEN, or STRATA_DIR and API_PORT alike';
-  const { title, detail, message, errors } = (
+  const { type, title, detail, message, errors } = (
     typeof problem === 'object' && problem !== null ? problem : {}
   ) as Record<string, unknown>;
+  // API Gateway itself refuses a token without the route's scope, and its body is no problem document.
+  if (status === 403 && type === undefined)
+    return 'this command needs an operator’s token, and the one in use is a tenant’s user’s: strata whoami shows the user, strata logout or strata login changes it';
   const reasons = Array.isArray(errors)
     ? errors.map((one) => {
         const { detail: text, rule, pointer, parameter } = one as Record<string, unknown>;

@@ -58,7 +58,7 @@ describe('a version may', () => {
   test('add a column and a table, and a later one drop them', async () => {
     const tables: readonly TenantTable[] = [
       ...withColumns({
-        nickname: varchar(50)
+        shown_name: varchar(50)
           .since(NEXT)
           .until(NEXT + 1),
       }),
@@ -113,10 +113,10 @@ describe('a version is refused that', () => {
     expect(await check(tenantTables, sql('ALTER COLUMN job_title SET NOT NULL'))).toEqual([
       `version ${NEXT} makes employees.job_title NOT NULL without a default`,
     ]);
-    const tables = withColumns({ nickname: text().notNull().since(NEXT) });
+    const tables = withColumns({ shown_name: text().notNull().since(NEXT) });
     expect(await check(tables, changesOf(NEXT, tables))).toEqual([
-      'employees.nickname is added NOT NULL without a default',
-      `version ${NEXT} adds employees.nickname NOT NULL without a default`,
+      'employees.shown_name is added NOT NULL without a default',
+      `version ${NEXT} adds employees.shown_name NOT NULL without a default`,
     ]);
   });
 
@@ -127,8 +127,8 @@ describe('a version is refused that', () => {
   });
 
   test('lacks what the definition says, or drops what every row needs', async () => {
-    expect(await check(withColumns({ nickname: text().since(NEXT) }), () => [])).toEqual([
-      `version ${NEXT} and the definition of employees.nickname differ`,
+    expect(await check(withColumns({ shown_name: text().since(NEXT) }), () => [])).toEqual([
+      `version ${NEXT} and the definition of employees.shown_name differ`,
     ]);
     const tables = withColumns({ email: employees.columns.email.until(NEXT + 1) });
     expect(await check(tables, () => [])).toEqual([

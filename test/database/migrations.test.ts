@@ -42,7 +42,7 @@ const nextTables: readonly TenantTable[] = [
           ...table,
           columns: {
             ...table.columns,
-            nickname: text().notNull().default(`'none'`).since(NEXT),
+            shown_name: text().notNull().default(`'none'`).since(NEXT),
             mentor_id: uuid().since(NEXT),
           },
           foreignKeys: [
@@ -59,7 +59,7 @@ const next: TenantMigration = {
   name: `${String(NEXT).padStart(4, '0')}-test-badges`,
   up: (target) => [
     ...changesOf(NEXT, nextTables)(target),
-    ...backfill(target, `UPDATE ${qualified(target.schema, 'employees')} SET nickname = first_name`),
+    ...backfill(target, `UPDATE ${qualified(target.schema, 'employees')} SET shown_name = first_name`),
   ],
 };
 
@@ -131,8 +131,8 @@ describe('a later migration', () => {
     for (const tenant of tenants) {
       const client = await database.connect(tenant.login);
       await asTenant(client, tenant, 'write', async () => {
-        const { rows } = await client.query('SELECT nickname, employee_id FROM employees');
-        expect(rows).toEqual([{ nickname: 'Ada', employee_id: expect.any(String) }]);
+        const { rows } = await client.query('SELECT shown_name, employee_id FROM employees');
+        expect(rows).toEqual([{ shown_name: 'Ada', employee_id: expect.any(String) }]);
         await client.query(`INSERT INTO badges (employee_id, label) VALUES ($1, 'first')`, [
           rows[0].employee_id,
         ]);
@@ -165,10 +165,10 @@ describe('a later migration', () => {
     await createTenantSchema(owner, created);
     const { rows } = await owner.query(
       `SELECT column_name FROM information_schema.columns
-       WHERE table_schema = $1 AND column_name IN ('nickname', 'badge_id') ORDER BY 1`,
+       WHERE table_schema = $1 AND column_name IN ('shown_name', 'badge_id') ORDER BY 1`,
       [name],
     );
-    expect(rows).toEqual([{ column_name: 'badge_id' }, { column_name: 'nickname' }]);
+    expect(rows).toEqual([{ column_name: 'badge_id' }, { column_name: 'shown_name' }]);
   });
 });
 

@@ -29,7 +29,7 @@ const tables: readonly TenantTable[] = [
     ...employees,
     columns: {
       ...employees.columns,
-      nickname: text().since(NEXT),
+      shown_name: text().since(NEXT),
       preferences: jsonb().since(NEXT),
       seen_at: timestamptz().since(NEXT).platformOnly(),
     },
@@ -42,8 +42,8 @@ const resource: Resource = {
   type: 'employee',
   key: ['employee_id'],
   order: ['created_at', 'employee_id'],
-  columns: ['employee_id', 'email', 'first_name', 'nickname', 'preferences', 'created_at'],
-  searched: ['first_name', 'nickname'],
+  columns: ['employee_id', 'email', 'first_name', 'shown_name', 'preferences', 'created_at'],
+  searched: ['first_name', 'shown_name'],
   documents: ['preferences'],
   caseless: ['email'],
   hasUpdatedAt: true,
@@ -92,31 +92,31 @@ describe.each(models)('on a lagging %s target', (model) => {
       responseStatus: 201,
     };
     const [created] = await run(audited(insertOne(resource, values), actor, entry));
-    expect(created).toMatchObject({ email: values.email, nickname: null, preferences: null });
+    expect(created).toMatchObject({ email: values.email, shown_name: null, preferences: null });
     const key = { employee_id: values.employee_id };
     expect(await run(selectOne(resource, key))).toEqual([created]);
     const page = await run(
       selectPage(resource, { equals: { email: values.email } }, { limit: 5, cursor: undefined }),
     );
-    expect(page).toMatchObject([{ email: values.email, nickname: null, preferences: null }]);
+    expect(page).toMatchObject([{ email: values.email, shown_name: null, preferences: null }]);
     const [changed] = await run(updateOne(resource, key, { first_name: 'Grace' }));
-    expect(changed).toMatchObject({ first_name: 'Grace', nickname: null });
+    expect(changed).toMatchObject({ first_name: 'Grace', shown_name: null });
   });
 
   test('a filter, a search and an order by a missing column see null', async () => {
     const { email } = (await run(insertOne(resource, person())))[0] as { email: string };
     const filtered = (equals: object, search?: string) =>
       run(selectPage(resource, { equals: { email, ...equals }, search }, { limit: 5, cursor: undefined }));
-    expect(await filtered({ nickname: 'x' })).toEqual([]);
+    expect(await filtered({ shown_name: 'x' })).toEqual([]);
     expect(await filtered({}, 'ada')).toHaveLength(1);
     const ordered = anyTable.selectFrom('employees').select('email').where('email', '=', email);
-    expect(await run(ordered.orderBy('nickname'))).toHaveLength(1);
-    const lower = sql<boolean>`lower(${sql.ref('nickname')}) IS NULL` as Expression<boolean>;
+    expect(await run(ordered.orderBy('shown_name'))).toHaveLength(1);
+    const lower = sql<boolean>`lower(${sql.ref('shown_name')}) IS NULL` as Expression<boolean>;
     expect(await run(ordered.where(lower as never))).toHaveLength(1);
   });
 
   test('what the platform alone writes, and a null, are left out of inserts and updates', async () => {
-    const values = { ...person(), nickname: null, seen_at: '2026-01-01T00:00:00Z' };
+    const values = { ...person(), shown_name: null, seen_at: '2026-01-01T00:00:00Z' };
     const [row] = await run(insertOne(resource, values));
     const one = { employee_id: (row as { employee_id: string }).employee_id };
     const change = { first_name: 'Grace', preferences: null, seen_at: '2026-01-01T00:00:00Z' };
@@ -132,10 +132,10 @@ describe.each(models)('on a lagging %s target', (model) => {
 test('a value for a missing column, and a missing table, are refused before anything is sent', () => {
   const person = { email: 'a@test', first_name: 'A', last_name: 'B' };
   const refused = [
-    insertOne(resource, { ...person, nickname: 'Al' }),
-    insertOne({ ...resource, caseless: [] }, { ...person, nickname: 'Al' }),
-    anyTable.insertInto('employees').values([person, { ...person, nickname: 'Al' }]),
-    updateOne(resource, { employee_id: randomUUID() }, { nickname: 'Al' }),
+    insertOne(resource, { ...person, shown_name: 'Al' }),
+    insertOne({ ...resource, caseless: [] }, { ...person, shown_name: 'Al' }),
+    anyTable.insertInto('employees').values([person, { ...person, shown_name: 'Al' }]),
+    updateOne(resource, { employee_id: randomUUID() }, { shown_name: 'Al' }),
     updateOne(resource, { employee_id: randomUUID() }, { preferences: { a: 1 } }),
     anyTable.selectFrom('badges').select('badge_id'),
     tenantStatement(sql`SELECT count(*) FROM ${sql.table('badges')}`),

@@ -55,7 +55,7 @@ async function catalogueOf(schema: string, role: string): Promise<string[]> {
 const hasColumn = async (schema: string) =>
   (
     await superuser.query(
-      `SELECT FROM pg_attribute WHERE attrelid = ($1 || '.employees')::regclass AND attname = 'nickname'`,
+      `SELECT FROM pg_attribute WHERE attrelid = ($1 || '.employees')::regclass AND attname = 'shown_name'`,
       [schema],
     )
   ).rowCount === 1;

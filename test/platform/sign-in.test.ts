@@ -78,6 +78,15 @@ describe('strata login', () => {
     expect(await accountOf(email)).toMatchObject({ UserStatus: 'CONFIRMED' });
     const { out: same } = await terminal.strata(['whoami']);
     expect(same).toBe(`${out.split('\n').at(-2)}\n`);
+    // A command of operators says whose the token is, not only that it was refused.
+    const refused = await terminal.strata(['tenants']);
+    expect(refused).toMatchObject({
+      code: 1,
+      out: '',
+      error: expect.stringMatching(
+        /^this command needs an operator’s token, .*strata logout or strata login/,
+      ),
+    });
     // The trigger has noted it.
     const { body } = await call('GET', `/tenants/${slug}/users`, { token: operator });
     expect(body.items.find((one: { email: string }) => one.email === email).lastLoginAt).toMatch(/^\d{4}-/);

@@ -131,7 +131,7 @@ test('values and results of another type than the column are refused by the comp
   // @ts-expect-error a number is wanted
   columnValue('tenants.max_users', 'many');
   // @ts-expect-error no such column
-  columnValue('tenants.nickname', 'x');
+  columnValue('tenants.shown_name', 'x');
   // @ts-expect-error a time is compared with a time, not with text that the Data API would bind as text
   db.selectFrom('tenants').select('tenant_id').where('created_at', '<', '2026-01-02');
   // @ts-expect-error no such status

@@ -147,7 +147,10 @@ describe('where the data is', () => {
   test('what a move or restore has left, what it is making, and snapshots and backups that outlive a place', () => {
     const known = facts('enterprise', dedicated, {
       hops: [
+        // Two hops out of one cell: from its shared tables to a schema there, and away from it.
+        hop({ state: 'cleaned', source: schema, target: schema, changedAt: '2026-05-30T00:00:00Z' }),
         hop({ state: 'cleaned', source: schema, target: dedicated, changedAt: '2026-05-31T00:00:00Z' }),
+        hop({ state: 'cleaned', source: schema, target: dedicated, changedAt: '2026-05-29T00:00:00Z' }),
         hop({
           state: 'settled',
           source: place({ ...dedicated, databaseSize: 'small', clusterArn: 'arn of the small one' }),
@@ -199,6 +202,7 @@ describe('where the data is', () => {
         expect.objectContaining({ kind: 'exports', keptDays: 7, until: '2026-06-07T00:00:00Z' }),
       ]),
     );
+    expect(found.filter(({ where }) => where.includes('which the tenant has left'))).toHaveLength(1);
     // Fifteen days after the clean-up the cell's backups have forgotten the tenant.
     const later = residencyReport(known, settings(), new Date('2026-06-15T00:00:00Z'));
     expect(later.data.some(({ where }) => where.includes('which the tenant has left'))).toBe(false);

@@ -64,7 +64,7 @@ const optionsOf = (rolloutId: string): RunOptions => ({
 async function isRolledOut(): Promise<boolean> {
   const { testDatabase, schemaName } = await world.place(tenant.tenantId);
   const { rowCount } = await (await world.superuser(testDatabase)).query(
-    "SELECT FROM pg_attribute WHERE attrelid = $1::regclass AND attname = 'nickname'",
+    "SELECT FROM pg_attribute WHERE attrelid = $1::regclass AND attname = 'shown_name'",
     [`${schemaName}.employees`],
   );
   return rowCount === 1;

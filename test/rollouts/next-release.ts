@@ -6,14 +6,14 @@ import { tenantTables } from '../../functions/database/tables/tenant-tables.ts';
 
 const version = thisRelease.schemaVersion + 1;
 
-/** The tables as the next release might have them: employees get a nickname. */
+/** The tables as the next release might have them: employees get a shown name. */
 const nextTables: readonly TenantTable[] = tenantTables.map((table: TenantTable) =>
   table.name === 'employees'
-    ? { ...table, columns: { ...table.columns, nickname: text().since(version) } }
+    ? { ...table, columns: { ...table.columns, shown_name: text().since(version) } }
     : table,
 );
 const migration: TenantMigration = {
-  name: `${String(version).padStart(4, '0')}-nicknames`,
+  name: `${String(version).padStart(4, '0')}-shown-names`,
   up: changesOf(version, nextTables),
 };
 

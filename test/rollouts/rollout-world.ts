@@ -100,7 +100,7 @@ export class RolloutWorld {
   async added(database: string, schema: string): Promise<string[]> {
     const rows = await this.connect({ database } as never, async (owner) => {
       const found = await owner.query(
-        `SELECT attname FROM pg_catalog.pg_attribute WHERE attrelid = $1::regclass AND attname = 'nickname'`,
+        `SELECT attname FROM pg_catalog.pg_attribute WHERE attrelid = $1::regclass AND attname = 'shown_name'`,
         [`${schema}.employees`],
       );
       return found.rows as { attname: string }[];

@@ -33,13 +33,13 @@ function id(number: number): string {
 
 const slugOf = ({ tenantId }: TestTenant) => `t-${tenantId}`;
 const homeOf = ({ tenantId }: TestTenant) => world.world.home(tenantId).name;
-const hasNickname = async (tenant: TestTenant) =>
+const hasShownName = async (tenant: TestTenant) =>
   (await world.added(homeOf(tenant), tenant.schemaName)).length === 1;
 
 describe('a rollout', () => {
   test('whose canary fails changes nothing else, and says why without the rows', async () => {
     const owner = await cell.connect('owner');
-    await owner.query('ALTER TABLE shared.employees ADD COLUMN nickname integer');
+    await owner.query('ALTER TABLE shared.employees ADD COLUMN shown_name integer');
     const rollout = await world.rollOut();
     expect(rollout).toMatchObject({
       status: 'failed',
@@ -48,18 +48,18 @@ describe('a rollout', () => {
         { cellId: 'us-1', tenantId: null, reason: expect.stringMatching(/already exists \(42701\)$/) },
       ],
     });
-    expect(await hasNickname(first)).toBe(false);
+    expect(await hasShownName(first)).toBe(false);
     // The phase may be delivered twice.
     const { rolloutId } = await world.begin();
     expect(await runCanaries(world.options(rolloutId))).toEqual({ next: 'failed' });
     expect(await runCanaries(world.options(rolloutId))).toEqual({ next: 'failed' });
     expect(await world.finish(rolloutId)).toMatchObject({ status: 'failed', targets: { pending: 3 } });
-    await owner.query('ALTER TABLE shared.employees DROP COLUMN nickname');
+    await owner.query('ALTER TABLE shared.employees DROP COLUMN shown_name');
   });
 
   test('alert schema-rollout-failed: stops at a schema that refuses its migration; what was done serves, and the next one goes on from there', async () => {
     const owner = await cell.connect('owner');
-    await owner.query(`ALTER TABLE ${second.schemaName}.employees ADD COLUMN nickname integer`);
+    await owner.query(`ALTER TABLE ${second.schemaName}.employees ADD COLUMN shown_name integer`);
     const stopped = await world.rollOut();
     expect(stopped).toMatchObject({
       status: 'failed',
@@ -67,8 +67,8 @@ describe('a rollout', () => {
       models: { shared: { succeeded: 1 }, schema: { succeeded: 1, failed: 1 }, dedicated: { succeeded: 1 } },
       failed: [{ tenantId: second.tenantId, slug: slugOf(second), isolationModel: 'schema', cellId: 'us-1' }],
     });
-    expect(await hasNickname(first)).toBe(true);
-    expect(await hasNickname(dedicated)).toBe(true);
+    expect(await hasShownName(first)).toBe(true);
+    expect(await hasShownName(dedicated)).toBe(true);
     const failed = { about: second.tenantId, kind: 'schema-rollout-failed' } as const;
     const alert = await alerts.opensOnce(failed);
     expect(alert).toMatchObject({
@@ -76,11 +76,11 @@ describe('a rollout', () => {
       details: { target: `tenant ${second.tenantId}`, reason: stopped.failed[0]!.reason },
     });
     expect(await alerts.alerts(first.tenantId)).toEqual([]);
-    await owner.query(`ALTER TABLE ${second.schemaName}.employees DROP COLUMN nickname`);
+    await owner.query(`ALTER TABLE ${second.schemaName}.employees DROP COLUMN shown_name`);
     world.connected.length = 0;
     expect(await world.rollOut()).toMatchObject({ status: 'succeeded', targets: { total: 1, succeeded: 1 } });
     expect(world.connected).toEqual([cell.name]);
-    expect(await hasNickname(second)).toBe(true);
+    expect(await hasShownName(second)).toBe(true);
     await alerts.ends(failed);
   });
 
@@ -213,7 +213,7 @@ describe('a rollout and what else goes on', () => {
         },
       );
     await vi.waitUntil(async () => JSON.stringify(await states()).includes('succeeded'), { interval: 20 });
-    expect(await hasNickname(third)).toBe(true);
+    expect(await hasShownName(third)).toBe(true);
     expect(await states()).toEqual([{ state: 'succeeded' }, { state: 'pending' }]);
     // The lock timeout has passed, and requests of the tenant are served meanwhile.
     const { rows } = await busy.query('SELECT pg_backend_pid() AS pid');
@@ -225,11 +225,11 @@ describe('a rollout and what else goes on', () => {
         ])
       ).rowCount;
     await vi.waitUntil(async () => (await blocked()) === 0, { timeout: 5_000, interval: 20 });
-    expect(await hasNickname(fourth)).toBe(false);
+    expect(await hasShownName(fourth)).toBe(false);
     await busy.query('COMMIT');
     expect(await running).toEqual({ next: 'done' });
     expect(await world.finish(rolloutId)).toMatchObject({ status: 'succeeded' });
-    expect(await hasNickname(fourth)).toBe(true);
+    expect(await hasShownName(fourth)).toBe(true);
   });
 
   test('after a failure nothing more of that wave is begun, and what failed comes last the next time', async () => {
@@ -239,7 +239,7 @@ describe('a rollout and what else goes on', () => {
     }
     const owner = await cell.connect('owner');
     const bad = many[1]!;
-    await owner.query(`ALTER TABLE ${bad.schemaName}.employees ADD COLUMN nickname integer`);
+    await owner.query(`ALTER TABLE ${bad.schemaName}.employees ADD COLUMN shown_name integer`);
     // The others are not done before it has failed.
     const busy = await cell.connect('owner');
     const tables = many.slice(2).map(({ schemaName }) => `${schemaName}.employees`);
@@ -253,7 +253,7 @@ describe('a rollout and what else goes on', () => {
       status: 'failed',
       targets: { total: stopped.targets.pending + 1, failed: 1, pending: 0 },
     });
-    await owner.query(`ALTER TABLE ${bad.schemaName}.employees DROP COLUMN nickname`);
+    await owner.query(`ALTER TABLE ${bad.schemaName}.employees DROP COLUMN shown_name`);
     expect(await world.rollOut()).toMatchObject({ status: 'succeeded', targets: { total: 1 } });
   });
 

@@ -19,7 +19,7 @@ export const offboard: Command = {
   name: 'offboard',
   words: 'SLUG',
   flags: ['yes', 'watch'],
-  summary: 'takes leave of a tenant: final export, grace period, erasure; --yes is needed',
+  summary: 'offboards a tenant: final export, grace period, erasure; --yes is needed',
   async run({ words: [slug = ''], flags }, { api, screen }) {
     if (!flags.has('yes')) {
       throw new CommandError(

@@ -63,7 +63,10 @@ export class StackUpdate {
     const replaced = [...this.#touched.values()].flatMap((one) => (isReplaced(one) ? [one.before!] : []));
     const isSame = this.#touched.size === 0 && gone.length === 0;
     const outcome = ended(before, isSame ? 'NO_CHANGES' : 'UPDATE_COMPLETE');
-    this.#settle({ ...next, ended: isSame ? (before.ended ?? outcome) : outcome });
+    // Nothing has happened to a stack without changes: it keeps the status that it had.
+    this.#settle(
+      isSame ? { ...next, ...(before.ended && { ended: before.ended }) } : { ...next, ended: outcome },
+    );
     const { Resources } = before.template;
     await this.#cleanUp(replaced, ({ logicalId }) => Resources[logicalId]?.UpdateReplacePolicy);
     await this.#cleanUp(gone, ({ logicalId }) => {

@@ -81,7 +81,16 @@ export class TemplateDeployer implements StackDeployer {
       remove: (resource, policy) => this.#remove(spec.name, resource, policy, onEvent),
       publishOutputs: (stack, scope) => this.#publishOutputs(stack, scope),
       onChanged: spec.onChanged ?? (() => {}),
-      afterResource: spec.afterResource ?? (() => {}),
+      afterResource: (resource) => {
+        try {
+          spec.afterResource?.(resource);
+        } catch (cause) {
+          const { logicalId, type, ref } = resource;
+          const status = before?.resources.has(logicalId) ? 'UPDATE_FAILED' : 'CREATE_FAILED';
+          onEvent({ logicalId, type, physicalId: ref, status, reason: reasonOf(cause) });
+          throw cause;
+        }
+      },
     });
     const outcome = await (before ? update.update(before, next) : update.create(next));
     const stack = stacks.get(spec.arn);

@@ -98,6 +98,12 @@ const TWO: Release = { name: 'two', path: '/new', mayListSecrets: true };
 
 test('a deployment changes code, environment, policies, routes, state machines and schedules', async () => {
   expect(await running()).toEqual(IS_ONE);
+  // Nothing has changed since the start, so the stack keeps that status.
+  await platform.deploy(synthesize(ONE));
+  const { Stacks } = await client(CloudFormationClient).send(
+    new DescribeStacksCommand({ StackName: 'Shop' }),
+  );
+  expect(Stacks).toMatchObject([{ StackStatus: 'CREATE_COMPLETE' }]);
   const steps: string[] = [];
   const outcome = await platform.deploy(synthesize(TWO), { report: (line) => steps.push(line) });
   expect(outcome).toEqual({
@@ -252,6 +258,17 @@ test('CloudFormation describes how a deployment ended, and which resource failed
     ['UPDATE_IN_PROGRESS', undefined],
     ['UPDATE_FAILED', 'it was asked to fail'],
     ['UPDATE_IN_PROGRESS', undefined],
+  ]);
+  // A rehearsed failure is found in the same way.
+  await platform.deploy(synthesize(TWO), { failAfter: 'Shop/Second' });
+  const rehearsed = await cloudFormation.send(new DescribeStackEventsCommand({ StackName: 'Shop' }));
+  const failed = rehearsed.StackEvents?.filter((event) => event.ResourceStatus?.endsWith('FAILED'));
+  expect(failed).toMatchObject([
+    {
+      LogicalResourceId: 'Second',
+      ResourceStatus: 'UPDATE_FAILED',
+      ResourceStatusReason: 'Shop/Second: the deployment was told to fail after this resource',
+    },
   ]);
 });
 
