@@ -8,18 +8,18 @@ const rest = full ? [] : ['test/**/*.full.test.ts'];
 const foreign = '**/node_modules/**';
 
 /** They read what CDK synthesizes, or run it. */
-const synthesized = ['test/infra/*.test.ts', 'test/boot/*.test.ts'];
+const synthesized = ['test/infra/*.test.ts', 'test/boot/*.test.ts', 'test/request/handler-bundle.test.ts'];
 /** One running platform serves all of these files. */
 const onPlatform = ['test/platform/*.test.ts'];
 /** Each is a process of its own, since they change what a process remembers: trusted authorities, clients of AWS. */
 const alone = [
   ...[
     'test/aws/*.test.ts',
-    'test/onboarding/*.test.ts',
-    'test/regions/*.test.ts',
+    'test/onboarding/!(failure|onboarding-input|state-machine).test.ts',
+    'test/regions/!(redirect).test.ts',
     'test/accounts/work-on-accounts.test.ts',
     'test/database/data-connection.test.ts',
-    'test/cache/*.test.ts',
+    'test/cache/!(cache-pool).test.ts',
     'test/database/tls.test.ts',
   ],
   ...['left-database', 'target-dedicated', 'target-schema', 'proxy-auth-of-moves', 'recovered-crossing'].map(
@@ -40,8 +40,9 @@ const order = ['alone', 'platform', 'synthesized', 'parts'];
 /** Parts of names of files that take long although they are short, or longer the later they run. */
 const long = [
   'platform/backups.test',
-  ...['hostile-credential', 'mutation/guards', 'protocol-model', 'relocate-killed', 'reshape-killed'],
-  ...['relocate-repeats', 'relocate-faults', 'local/scheduler', 'platform-recovery'],
+  ...['hostile-credential', 'mutation/guards', 'relocate-killed', 'relocate-repeats', 'relocate-faults'],
+  ...['backup/workers', 'reconcile-registry', 'restore/faults', 'restore/killed', 'metering/aggregation'],
+  ...['local/scheduler', 'postgres-clusters', 'postgres-recovery', 'point-in-time', 'alerts/conditions'],
 ];
 
 class LongestFirst extends BaseSequencer {

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type pg from 'pg';
 import type { TestTenant } from './test-database.ts';
 
@@ -38,10 +39,14 @@ export async function asTenant<Result>(
   }
 }
 
+/** Between two looks: without it, looking takes the processor from what is awaited. */
+const LOOK_EVERY_MS = 5;
+
 /** Looks again until it is so: for what another session is doing, which no promise tells. @throws after 30 s. */
 export async function until(isSo: () => Promise<boolean>): Promise<void> {
   const deadline = performance.now() + 30_000;
   while (!(await isSo())) {
     if (performance.now() > deadline) throw new Error(`it never came about that ${isSo}`);
+    await delay(LOOK_EVERY_MS);
   }
 }

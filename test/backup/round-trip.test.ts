@@ -63,7 +63,7 @@ describe.each(['shared', 'schema', 'dedicated'] as const)('taken under the %s mo
         }
         await restoring.query(`DROP SCHEMA ${schema} CASCADE`);
       }),
-      { numRuns: sampled(5, 12) },
+      { numRuns: sampled(2, 12) },
     );
   });
 });

@@ -268,7 +268,7 @@ describe.skipIf(!valkeyInstalled).each(['shared', 'schema'] as const)(
             await run.end();
           }
         }),
-        { numRuns: sampled(8, 100) },
+        { numRuns: sampled(4, 100) },
       );
     }, 600_000);
   },

@@ -76,7 +76,7 @@ async function killedEverywhere(
   work: (client: pg.Client) => Promise<unknown>,
   leftovers: string,
 ) {
-  for (let count = 1; ; count += FULL_RUN ? 1 : 5) {
+  for (let count = 1; ; count += FULL_RUN ? 1 : 12) {
     const client = await connectAs(server, as, database);
     const state = killAt(client, count);
     const failure = await work(client).then(

@@ -1,6 +1,7 @@
 /**
  * The assemblies that the tests of templates read, synthesized once a run: `node assemblies.ts DIRECTORY`. Each is in a
- * directory of its variant's name, and complete when `<name>.done` is there; `failed` says why none will come.
+ * directory of its variant's name, and complete when `<name>.done` is there; `failed` says why none will come. The code
+ * of the functions of all is in `bundle`, before the first of them.
  */
 import { renameSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';

@@ -45,6 +45,12 @@ export async function sharedAssembly(variant: Variant): Promise<Assembly> {
   return readAssembly(join(directory, variant));
 }
 
+/** The directory with the code of the functions, which all of those assemblies have. */
+export async function sharedBundle(): Promise<string> {
+  await sharedAssembly('default');
+  return join(inject('assemblies'), 'bundle');
+}
+
 /** Synthesizes the app and checks its templates, as `npm run synth` does; the assembly goes when the running test ends. */
 export async function validateForThisTest(
   config: StrataConfig,

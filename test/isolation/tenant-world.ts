@@ -31,6 +31,8 @@ export interface World {
   readonly pooled: boolean;
   /** What another execution environment has: caches and connections of its own. */
   container(options?: ContainerOptions): Container;
+  /** Another tenant in the cell, with caches of its own. Only where they are not pooled. */
+  addTenant(model: 'shared' | 'schema'): Promise<WorldTenant>;
   /** Lets containers sign in as a role that came later. Only where they are not pooled. */
   addLogin(login: Login): void;
   /** A second home for a tenant that has a schema, as a relocation would leave it behind. */
@@ -49,6 +51,8 @@ export interface Container {
 export interface ContainerOptions extends DirectoryOptions {
   /** Of the region that it runs in, where there are several. */
   readonly regionKey?: string;
+  /** The world's one where absent. */
+  readonly registry?: RegistryExecutor;
 }
 
 export interface WorldOptions {
@@ -103,10 +107,10 @@ export async function createWorld(
     await register(registry, tenant, database.name, port);
   }
   const opened: DatabasePools[] = [];
-  const container = ({ regionKey, ...options }: ContainerOptions = {}): Container => {
+  const container = ({ regionKey, registry: own, ...options }: ContainerOptions = {}): Container => {
     const pools = new DatabasePools(new KnownLogins(logins), { cap: 40, pipeline });
     opened.push(pools);
-    const directory = new TenantDirectory(registry, options);
+    const directory = new TenantDirectory(own ?? registry, options);
     const router = new TenantRouter(directory, pools, { patienceMs, regionKey });
     return {
       directory,
@@ -127,6 +131,12 @@ export async function createWorld(
     cell,
     pooled: pooler !== undefined,
     container,
+    async addTenant(model) {
+      const tenant = await cell.addTenant(model);
+      logins.set(tenant.login.user, tenant.login);
+      await register(registry, tenant, cell.name, port);
+      return { ...tenant, database: cell, access: container().access(tenant) };
+    },
     addLogin: (login) => logins.set(login.user, login),
     async addHome(tenant, epoch) {
       const database = await TestDatabase.clone();

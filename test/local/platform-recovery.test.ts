@@ -1,11 +1,14 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { identifyProcess } from '../../infra/local/index.ts';
+import { identifyProcess, internals } from '../../infra/local/index.ts';
+import { sampled } from '../full-run.ts';
 import { synthesizeFixture } from './fixture/app.ts';
 import { newDirectory, occupyPort, unusedPorts } from './running-fixture.ts';
+
+const { claimStateDirectory, prepareStateDirectory } = await internals();
 
 const root = newDirectory();
 let cdkOut: string;
@@ -109,10 +112,9 @@ describe('a platform', () => {
   });
 
   test('takes over the lock of a process whose id another process has now', async () => {
-    const first = run();
-    await ready(first);
-    first.child.kill('SIGINT');
-    await first.ended;
+    mkdirSync(stateDir);
+    chmodSync(stateDir, 0o755);
+    prepareStateDirectory(claimStateDirectory(stateDir));
     const stranger = identifyProcess(process.pid)!;
     writeFileSync(
       join(stateDir, 'lock.json'),
@@ -141,13 +143,16 @@ describe('a platform', () => {
 });
 
 describe('a start that cannot be', () => {
-  test.each(['API_PORT', 'AWS_PORT'])('on a busy %s names port and variable', async (variable) => {
-    const { port, release } = await occupyPort();
-    if (variable === 'API_PORT') apiPort = port;
-    else awsPort = port;
-    await refused(run(), new RegExp(`^port ${port} is busy: .* with ${variable}$`));
-    await release();
-  });
+  test.each(sampled(['API_PORT'], ['API_PORT', 'AWS_PORT']))(
+    'on a busy %s names port and variable',
+    async (variable) => {
+      const { port, release } = await occupyPort();
+      if (variable === 'API_PORT') apiPort = port;
+      else awsPort = port;
+      await refused(run(), new RegExp(`^port ${port} is busy: .* with ${variable}$`));
+      await release();
+    },
+  );
 
   test('in somebody else’s directory leaves it alone, even with --fresh', async () => {
     mkdirSync(stateDir);
@@ -168,7 +173,7 @@ describe('a start that cannot be', () => {
     await refused(run(), /identity\.json is damaged: restore it or start over with --fresh$/);
   });
 
-  test.each([1, 99])('on state of another version (%i) says what to do', async (format) => {
+  test.each(sampled([99], [1, 99]))('on state of another version (%i) says what to do', async (format) => {
     mkdirSync(stateDir);
     writeFileSync(join(stateDir, 'strata.json'), JSON.stringify({ format }));
     await refused(

@@ -33,8 +33,18 @@ export class BorderWorld {
       MoveRegistry.create(),
     ]);
     const world = new BorderWorld({ us, eu, apac });
-    for (const key of KEYS) await world.in(key).addCell(`${key}-1`, { region: key, dataResidency: key });
+    await world.#addCells();
     return world;
+  }
+
+  /** As it was when it was created. */
+  async clear(): Promise<void> {
+    await Promise.all(KEYS.map((key) => this.in(key).clear()));
+    await this.#addCells();
+  }
+
+  async #addCells(): Promise<void> {
+    for (const key of KEYS) await this.in(key).addCell(`${key}-1`, { region: key, dataResidency: key });
   }
 
   /** The same world by other connections, for what happens at once. */

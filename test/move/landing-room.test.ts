@@ -1,6 +1,6 @@
 /** Whom the cells of another region take in: only schemas cross the border, whatever the tenant has bought. */
 
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import type { Tier } from '../../functions/contracts/tenant.ts';
 import { dryRunMove } from '../../functions/moves/dry-run.ts';
 import { endFailedMove } from '../../functions/moves/end-move.ts';
@@ -13,10 +13,11 @@ import type { RegistryExecutor } from '../../functions/registry/data-api.ts';
 import { BorderWorld, type Key } from './border-world.ts';
 
 let world: BorderWorld;
-beforeEach(async () => {
+beforeAll(async () => {
   world = await BorderWorld.create();
 });
-afterEach(() => world?.drop());
+afterEach(() => world?.clear());
+afterAll(() => world?.drop());
 
 /** How many schemas each cell of `eu` takes. */
 const limit = (most: number) =>

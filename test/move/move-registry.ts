@@ -54,6 +54,13 @@ export class MoveRegistry {
     return new MoveRegistry(database, await database.registry());
   }
 
+  /** Forgets all tenants and cells, and what belongs to them. */
+  async clear(): Promise<void> {
+    const superuser = await this.#database.connect('superuser');
+    await superuser.query('TRUNCATE tenants, cells CASCADE');
+    await superuser.end();
+  }
+
   /** Another connection, for what happens at once. */
   another(): Promise<RegistryOverPostgres> {
     return this.#database.registry();

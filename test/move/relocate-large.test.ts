@@ -1,4 +1,5 @@
 /** Tables so large that they arrive without their primary keys: these are built behind the copies, whoever is there then. */
+import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { tenantSql } from '../../functions/database/session/tenant-sql.ts';
 import { type Hop, replicationName } from '../../functions/moves/hop.ts';
@@ -46,6 +47,8 @@ function changing({ access, place }: WorldTenant): () => Promise<number> {
     for (let n = 0; !stopping; n = (n + 1) % ids.length) {
       const employee = tenantSql.updateTable('employees').where('employee_id', '=', ids[n]!);
       await access.batch('write', [employee.set({ job_title: `Changed ${++changed}` })]);
+      // The move needs the processor, too.
+      await delay(5);
     }
     return changed;
   };

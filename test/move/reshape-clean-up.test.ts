@@ -5,6 +5,7 @@ import type { Hop } from '../../functions/moves/hop.ts';
 import { cleanUpReshape } from '../../functions/moves/reshape/clean-up-reshape.ts';
 import type { Place } from '../../functions/places/place.ts';
 import { enterTenant, until } from '../enter-tenant.ts';
+import { sampled } from '../full-run.ts';
 import { TestDatabase, type TestTenant } from '../test-database.ts';
 import { catalogueOfMoves } from './catalogue-of-moves.ts';
 import { addPeople, emailsAt, loginOf } from './few-people.ts';
@@ -51,7 +52,7 @@ const soon = () => performance.now() + 20_000;
 /** Other tests' transactions may hold it up for a moment too. */
 const cleaned = (hop: Hop) => until(async () => (await cleanUpReshape(hop, soon())).done);
 
-describe.each(['shared', 'schema'] as const)('from %s', (model) => {
+describe.each(sampled<('shared' | 'schema')[]>(['schema'], ['shared', 'schema']))('from %s', (model) => {
   test('what the tenant left is removed, again and again if need be', async () => {
     const tenant = await addTenant(model);
     const hop = await move(placeOf(database, tenant), tenant.tenantId);

@@ -6,6 +6,7 @@ import type { Hop, HopContext } from '../../functions/moves/hop.ts';
 import { cutOverReshape } from '../../functions/moves/reshape/cut-over-reshape.ts';
 import { rollBackReshape } from '../../functions/moves/reshape/roll-back-reshape.ts';
 import { enterTenant, until } from '../enter-tenant.ts';
+import { sampled } from '../full-run.ts';
 import { TestDatabase, type TestTenant } from '../test-database.ts';
 import { addPeople, emailsAt } from './few-people.ts';
 import { arrivalIn, hopOf, placeOf, StepLog, startHopWorld } from './hop-world.ts';
@@ -38,7 +39,7 @@ async function begin(model: 'shared' | 'schema'): Promise<{ tenant: TestTenant; 
 /** What the first delivery kept, a second one that began at the same time has not seen. */
 const forgetful = (log: StepLog): HopContext => ({ ...log.context(), kept: {} });
 
-describe.each(['shared', 'schema'] as const)('from %s', (model) => {
+describe.each(sampled<('shared' | 'schema')[]>(['schema'], ['shared', 'schema']))('from %s', (model) => {
   test('every step twice, and again with everything forgotten', async () => {
     const { tenant, hop, log } = await begin(model);
     for (const step of Object.values(reshapeSteps)) {

@@ -4,7 +4,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import {
   createTenantSchema,
   dropTenantSchema,
@@ -25,12 +25,14 @@ import { createWorld, type World, type WorldTenant } from '../isolation/tenant-w
 let world: World;
 let owner: pg.Client;
 let tenant: WorldTenant;
-beforeEach(async () => {
-  world = await createWorld(1, { pooled: false, patienceMs: 5_000 });
+beforeAll(async () => {
+  world = await createWorld(0, { pooled: false, patienceMs: 5_000 });
   owner = await world.cell.connect('owner');
-  tenant = world.tenants.find(({ isolationModel }) => isolationModel === 'schema') as WorldTenant;
 });
-afterEach(() => world.end());
+afterAll(() => world?.end());
+beforeEach(async () => {
+  tenant = await world.addTenant('schema');
+});
 
 const emails = tenantSql.selectFrom('employees').select('email').orderBy('email');
 const add = (email: string) =>

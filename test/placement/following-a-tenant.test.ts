@@ -1,26 +1,63 @@
 import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { WrongTenant } from '../../functions/database/errors.ts';
 import { tenantSql } from '../../functions/database/session/tenant-sql.ts';
 import { retriedRequests } from '../../functions/database/transfer/place-facts.ts';
 import { TenantUnavailable } from '../../functions/placement/errors.ts';
 import { until } from '../enter-tenant.ts';
 import { sampled } from '../full-run.ts';
-import { createWorld, type World, type WorldTenant } from '../isolation/tenant-world.ts';
+import { type Container, createWorld, type World, type WorldTenant } from '../isolation/tenant-world.ts';
+import type { TestDatabase } from '../test-database.ts';
 
 let world: World;
 let owner: pg.Client;
 let tenant: WorldTenant;
-beforeEach(async () => {
+let container: Container;
+/** Of each database, the rows of `tenancy.placement` as they are between the tests. */
+const placements = new Map<TestDatabase, unknown>();
+beforeAll(async () => {
   world = await createWorld(1, { patienceMs: 1_500 });
+  for (const { database } of world.tenants) placements.set(database, await placementsIn(database));
+});
+afterAll(() => world?.end());
+beforeEach(async () => {
+  container = world.container();
   owner = await world.cell.connect('owner');
   tenant = of('schema');
 });
-afterEach(() => world.end());
+/** Every tenant is where it was, without rows and without a fence. */
+afterEach(async () => {
+  await container.end();
+  for (const { tenantId, schemaName, database } of world.tenants) {
+    const superuser = await database.connect('superuser');
+    const before = JSON.stringify(placements.get(database));
+    await superuser.query(
+      `UPDATE tenancy.placement p SET (epoch, state, role_name, previous_role_name, forward, fence_token, fence_expires_at) =
+         (b.epoch, b.state, b.role_name, b.previous_role_name, b.forward, b.fence_token, b.fence_expires_at)
+       FROM jsonb_populate_recordset(NULL::tenancy.placement, $1) b WHERE b.tenant_id = p.tenant_id`,
+      [before],
+    );
+    await superuser.query(`DELETE FROM ${schemaName}.employees; DELETE FROM tenancy.retried_requests`);
+    await superuser.end();
+    await world.registry.query(
+      'UPDATE tenant_database_routing SET epoch = 1 WHERE tenant_id = :tenantId::uuid',
+      { tenantId },
+    );
+  }
+});
 
-const of = (model: string) =>
-  world.tenants.find(({ isolationModel }) => isolationModel === model) as WorldTenant;
+async function placementsIn(database: TestDatabase): Promise<unknown> {
+  const superuser = await database.connect('superuser');
+  const { rows } = await superuser.query('SELECT jsonb_agg(p) AS rows FROM tenancy.placement p');
+  await superuser.end();
+  return rows[0].rows;
+}
+
+const of = (model: string): WorldTenant => {
+  const found = world.tenants.find(({ isolationModel }) => isolationModel === model) as WorldTenant;
+  return { ...found, access: container.access(found) };
+};
 const emails = tenantSql.selectFrom('employees').select('email');
 const add = (email: string) =>
   tenantSql.insertInto('employees').values({ email, first_name: 'A', last_name: 'B' });
@@ -101,7 +138,7 @@ describe('a request while its tenant moves', () => {
     async (model) => {
       tenant = of(model);
       owner = await tenant.database.connect('owner');
-      const other = world.tenants.find((one) => one !== tenant) as WorldTenant;
+      const other = of(model === 'shared' ? 'schema' : 'shared');
       await fence('30s');
       const begin = performance.now();
       const refusedAfter: number[] = [];

@@ -1,12 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import type { Context } from 'aws-lambda';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { employeeRoutes } from '../../functions/api/people/employee-routes.ts';
 import type { TenantContext } from '../../functions/http/resolve-tenant.ts';
 import { tenantApi } from '../../functions/http/tenant-api.ts';
 import { TenantUnavailable } from '../../functions/placement/errors.ts';
 import type { TenantDirectory } from '../../functions/placement/tenant-directory.ts';
-import { createWorld, type World, type WorldTenant } from '../isolation/tenant-world.ts';
+import type { RegistryExecutor } from '../../functions/registry/data-api.ts';
+import { createWorld, inTurn, type World, type WorldTenant } from '../isolation/tenant-world.ts';
 import { apiEvent } from '../regions/api-event.ts';
 
 const EMAIL = 'a@b.test';
@@ -16,10 +17,12 @@ const LOOK_UP_LIMIT = 400;
 let world: World;
 let directory: TenantDirectory;
 let request: (tenant: WorldTenant, method?: 'GET' | 'POST') => Promise<number>;
-/** The session of the registry's clients. */
+/** The containers' one, which fails; the test itself uses the world's. */
+let registry: RegistryExecutor;
+/** The session of the containers' registry. */
 let registryPid: number;
 
-beforeEach(async () => {
+beforeAll(async () => {
   world = await createWorld(1);
   for (const { tenantId } of world.tenants) {
     await world.registry.query(
@@ -27,14 +30,19 @@ beforeEach(async () => {
       { tenantId, email: EMAIL },
     );
   }
-  const [session] = await world.registry.query<{ pid: number }>('SELECT pg_backend_pid() AS pid');
+});
+afterAll(() => world?.end());
+beforeEach(async () => {
+  registry = inTurn(await world.ownRegistry());
+  const [session] = await registry.query<{ pid: number }>('SELECT pg_backend_pid() AS pid');
   registryPid = session?.pid as number;
   useContainer();
 });
 afterEach(async () => {
   // A stopped session could not be dropped with its database.
   answerAgain();
-  await world.end();
+  await setActive(true);
+  await world.registry.query("UPDATE tenants SET status = 'active'");
 });
 
 /** A container in which every answer is stale at once, so that every request asks. */
@@ -43,6 +51,7 @@ function useContainer(options: { staleForMs?: number } = {}): void {
     freshForMs: 0,
     patienceMs: PATIENCE,
     lookUpLimitMs: LOOK_UP_LIMIT,
+    registry,
     ...options,
   });
   directory = container.directory;

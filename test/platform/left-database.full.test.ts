@@ -53,4 +53,4 @@ test('a tenant leaves Enterprise: its stack and server are deleted after a snaps
   expect(load.violations).toEqual([]);
   expect(await load.verify()).toEqual([]);
   expect(await clusters()).toEqual([expect.not.stringMatching(new RegExp(`^${first}$`))]);
-});
+}, 180_000);

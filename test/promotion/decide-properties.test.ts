@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { decide } from '../../functions/promotion/decide.ts';
 import type { PromotionFigures } from '../../functions/promotion/figures.ts';
 import { defaultPromotionPolicy as policy } from '../../functions/promotion/promotion-policy.ts';
+import { sampled } from '../full-run.ts';
 import { AT, dayBefore, GB, instantBefore } from './some-figures.ts';
 
 describe('whatever the figures', () => {
@@ -55,7 +56,7 @@ describe('whatever the figures', () => {
           true,
         );
       }),
-      { numRuns: 2_000 },
+      { numRuns: sampled(400, 2_000) },
     );
   });
 
@@ -67,7 +68,7 @@ describe('whatever the figures', () => {
         if (!eager.includes(decide(given, policy).decision)) return;
         expect(eager).toContain(decide({ ...given, samples: grown }, policy).decision);
       }),
-      { numRuns: 2_000 },
+      { numRuns: sampled(400, 2_000) },
     );
   });
 
@@ -80,7 +81,7 @@ describe('whatever the figures', () => {
         const expected = targetTier === 'business' ? 'promote' : 'offer';
         expect(decide({ ...given, ...free, declinedAt: null }, policy).decision).toBe(expected);
       }),
-      { numRuns: 2_000 },
+      { numRuns: sampled(400, 2_000) },
     );
   });
 
@@ -93,7 +94,7 @@ describe('whatever the figures', () => {
         // An operator takes the tenant back down: the next run must not take it up again.
         expect(decide({ ...after, movedDown: true }, policy).decision).not.toBe('promote');
       }),
-      { numRuns: 2_000 },
+      { numRuns: sampled(400, 2_000) },
     );
   });
 });

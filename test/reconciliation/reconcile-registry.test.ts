@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from 'vitest';
 import { listDueTenants } from '../../functions/backups/due-tenants.ts';
 import { activateTenant } from '../../functions/onboarding/activate-tenant.ts';
 import { validateOnboardingInput } from '../../functions/onboarding/onboarding-input.ts';
@@ -15,12 +15,31 @@ import { type BackedUp, BackupWorld } from '../backup/backup-world.ts';
 import { connectAs } from '../database-server.ts';
 
 let world: BackupWorld;
+/** A tenant without differences, so that every reconciliation has another page. */
+let bystander: BackedUp;
 beforeAll(async () => {
   world = await BackupWorld.start();
+  bystander = await world.addTenant('shared');
+  await world.backUp(bystander);
 });
 afterAll(() => world.stop());
 
 const dedicated: DedicatedDatabase[] = [];
+
+/** Every reconciliation looks at all tenants: those of earlier tests would make each test slower than the one before. */
+afterEach(async () => {
+  dedicated.length = 0;
+  await inCell('DELETE FROM tenancy.placement WHERE tenant_id <> $1', bystander.tenantId);
+  const superuser = await world.registry.connect('superuser');
+  for (const table of ['tenant_moves', ...TABLES_OF_TENANT])
+    await superuser.query(`DELETE FROM ${table} WHERE tenant_id <> $1`, [bystander.tenantId]);
+  await superuser.end();
+  const keys: string[] = [];
+  for await (const { key } of world.bucket.store.list('tenant-backups/'))
+    if (!key.includes(bystander.tenantId)) keys.push(key);
+  if (keys.length > 0) await world.bucket.store.delete(keys);
+});
+
 type Registry = Parameters<typeof reconcilePage>[0]['registry'];
 
 interface Reconciliation {
@@ -89,9 +108,11 @@ async function routeOf({ tenantId }: { tenantId: string }) {
   return row;
 }
 
+const TABLES_OF_TENANT = ['tenant_backups', 'tenant_users', 'tenant_database_routing', 'tenants'];
+
 /** Removes the tenant from the registry, as if the registry was restored to a time before the onboarding. */
 async function forget({ tenantId }: { tenantId: string }): Promise<void> {
-  for (const table of ['tenant_backups', 'tenant_users', 'tenant_database_routing', 'tenants']) {
+  for (const table of TABLES_OF_TENANT) {
     await asSuperuser(`DELETE FROM ${table} WHERE tenant_id = $1`, tenantId);
   }
 }
@@ -351,7 +372,7 @@ test('a run that is killed at any statement mends a tenant entirely or not at al
     const outcome = await reconcile(true, { registry: dying }).catch((error: Error) => error);
     if (!(outcome instanceof Error)) break;
     expect(outcome.message).toBe('killed');
-    // Later statements belong to other tenants, which other tests have left.
+    // Later statements belong to the bystander.
     if (await routeOf(tenant)) expect(kindsOf(await reconcile(false), tenant)).toEqual([]);
     else killed += 1;
   }

@@ -12,6 +12,7 @@ import { writeCostBasis } from '../../functions/registry/price-tables.ts';
 import { config } from '../../infra/config.ts';
 import { costBasisOf } from '../../infra/cost-basis.ts';
 import { loadConfig } from '../../infra/load-config.ts';
+import { sampled } from '../full-run.ts';
 import { apiEvent } from './api-event.ts';
 import { startTwoRegistries, type TwoRegistries } from './two-registries.ts';
 
@@ -181,7 +182,7 @@ describe('the tenants of two regions', () => {
     const coming = await addTenant('us', { at: '2025-01-02T12:00:00Z' });
     await addTenant('eu', { id: coming, status: 'arriving', at: '2025-01-02T12:00:00Z' });
     ids.push(coming);
-    for (const limit of ['1', '2', '3', '5', '200']) {
+    for (const limit of sampled(['2', '200'], ['1', '2', '3', '5', '200'])) {
       const seen: string[] = [];
       let cursor: string | undefined;
       do {

@@ -5,6 +5,7 @@ import { answeringMoveRefusals } from '../../functions/api/tenants/start-move.ts
 import type { ApiEvent } from '../../functions/http/api-event.ts';
 import { MoveForbidden } from '../../functions/moves/errors.ts';
 import { lockTenantRow } from '../../functions/moves/other-region/tenant-row.ts';
+import { sampled } from '../full-run.ts';
 import { type ControlPlane, startControlPlane } from '../onboarding/control-plane.ts';
 import { type ApiEventParts, apiEvent } from './api-event.ts';
 
@@ -111,7 +112,7 @@ describe('an operator’s list', () => {
       const features = { n, text: 'z'.repeat(n % 2 === 0 ? 62 * KB : 16 * KB) };
       expected.set(await addTenant(features), features);
     }
-    for (const limit of ['200', '50', '3']) {
+    for (const limit of sampled(['50'], ['200', '50', '3'])) {
       const { items, pages } = await listAll({ limit });
       const listed = items.filter(({ tenantId }) => expected.has(tenantId));
       expect(listed.map(({ tenantId }) => tenantId)).toEqual([...expected.keys()]);

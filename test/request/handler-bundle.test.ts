@@ -1,13 +1,13 @@
-import { globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { bundleFunctions } from '../../infra/constructs/function-bundle.ts';
+import { globSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { sharedBundle } from '../infra/synthesized-app.ts';
 import { staticModules } from './static-modules.ts';
 
-const directory = mkdtempSync(join(tmpdir(), 'strata-bundle-'));
-beforeAll(() => void bundleFunctions(resolve(import.meta.dirname, '../..'), directory));
-afterAll(() => rmSync(directory, { recursive: true, force: true }));
+let directory: string;
+beforeAll(async () => {
+  directory = await sharedBundle();
+});
 
 /** What a function of the data plane reads, compiles and runs before its first request. */
 describe.each(['assessments', 'audit', 'people', 'skills', 'users'])(

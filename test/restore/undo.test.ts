@@ -67,16 +67,48 @@ async function write(world: RestoreWorld, { tenantId, login }: BackedUp): Promis
   await client.end();
 }
 
-const MODELS = sampled<('shared' | 'schema' | 'dedicated')[]>(['shared'], ['shared', 'schema', 'dedicated']);
+const MODELS = sampled<('shared' | 'schema' | 'dedicated')[]>(['schema'], ['shared', 'schema', 'dedicated']);
 
 describe.each(MODELS)('under the %s model', (model) => {
+  /** For several tests in turn: `restored` is its latest restore or undo. */
+  let lasting: Restored;
+  beforeAll(async () => {
+    lasting = await restoredTenant(model);
+  });
+
   test('an undo of an undo brings the restored rows back', async () => {
-    const { tenantId, restored, damaged, original } = await restoredTenant(model);
+    const { tenantId, restored, damaged, original } = lasting;
     const undone = await world.undo(restored);
     expect(await world.rows(tenantId)).toEqual(damaged);
-    await world.undo(undone);
+    lasting = { ...lasting, restored: await world.undo(undone) };
     expect(await world.rows(tenantId, restoredTables)).toEqual(original);
     expect(await world.hasModelOfTier(tenantId)).toBe(true);
+  });
+
+  test('an aborted undo keeps the replaced rows, and the next undo succeeds', async () => {
+    const { tenantId, restored, original, damaged } = lasting;
+    const undo = await world.ask(tenantId, { mode: 'undo', undoes: restored.restoreId });
+    await world.run(undo, '0 cut-over');
+    await abortMove(world.registry, { tenantId, moveId: undo.restoreId, operator: 'operator' });
+    await expect(world.run(undo)).rejects.toMatchObject({ name: 'MoveAborted' });
+    await endMove(world.registry, undo.restoreId, { stopped: { status: 'aborted', reason: 'aborted' } });
+    expect(await world.rows(tenantId, restoredTables)).toEqual(original);
+    expect(await world.view(restored)).toMatchObject({ canBeUndone: true });
+    lasting = { ...lasting, restored: await world.undo(restored) };
+    expect(await world.rows(tenantId)).toEqual(damaged);
+  });
+
+  test('an undo fails with UndoImpossible if the kept schema is dropped meanwhile', async () => {
+    const { tenantId, restored } = lasting;
+    const before = await world.rows(tenantId);
+    const undo = await world.ask(tenantId, { mode: 'undo', undoes: restored.restoreId });
+    await world.run(undo, '0 fill');
+    const [hop] = await world.hops(restored);
+    const { testDatabase } = await world.place(tenantId);
+    await (await world.superuser(testDatabase)).query(`DROP SCHEMA ${keptIn(hop!)} CASCADE`);
+    await expect(world.run(undo)).rejects.toThrow(UndoImpossible);
+    await endMove(world.registry, undo.restoreId, { stopped: { status: 'failed', reason: 'gone' } });
+    expect(await world.rows(tenantId)).toEqual(before);
   });
 
   test('clean-up waits for the end of the grace period, then drops only the replaced rows', async () => {
@@ -104,31 +136,6 @@ describe.each(MODELS)('under the %s model', (model) => {
     await write(world, tenant);
     expect(await world.view(restored)).toMatchObject({ canBeUndone: false });
     await expect(world.undo(restored)).rejects.toThrow(UndoImpossible);
-  });
-
-  test('an aborted undo keeps the replaced rows, and the next undo succeeds', async () => {
-    const { tenantId, restored, original, damaged } = await restoredTenant(model);
-    const undo = await world.ask(tenantId, { mode: 'undo', undoes: restored.restoreId });
-    await world.run(undo, '0 cut-over');
-    await abortMove(world.registry, { tenantId, moveId: undo.restoreId, operator: 'operator' });
-    await expect(world.run(undo)).rejects.toMatchObject({ name: 'MoveAborted' });
-    await endMove(world.registry, undo.restoreId, { stopped: { status: 'aborted', reason: 'aborted' } });
-    expect(await world.rows(tenantId, restoredTables)).toEqual(original);
-    expect(await world.view(restored)).toMatchObject({ canBeUndone: true });
-    await world.undo(restored);
-    expect(await world.rows(tenantId)).toEqual(damaged);
-  });
-
-  test('an undo fails with UndoImpossible if the kept schema is dropped meanwhile', async () => {
-    const { tenantId, restored, original } = await restoredTenant(model);
-    const undo = await world.ask(tenantId, { mode: 'undo', undoes: restored.restoreId });
-    await world.run(undo, '0 fill');
-    const [hop] = await world.hops(restored);
-    const { testDatabase } = await world.place(tenantId);
-    await (await world.superuser(testDatabase)).query(`DROP SCHEMA ${keptIn(hop!)} CASCADE`);
-    await expect(world.run(undo)).rejects.toThrow(UndoImpossible);
-    await endMove(world.registry, undo.restoreId, { stopped: { status: 'failed', reason: 'gone' } });
-    expect(await world.rows(tenantId, restoredTables)).toEqual(original);
   });
 
   test.runIf(FULL_RUN)(
@@ -160,17 +167,19 @@ describe.each(MODELS)('under the %s model', (model) => {
   );
 });
 
-describe.each([
+const MOVES = [
   ['shared', 'business'],
   ['schema', 'starter'],
-] as const)('a restore of a tenant of the %s model and a move to %s', (model, tier) => {
-  const orders = [
-    ['the restore', 1],
-    ['the move', -1],
-  ] as const;
-  test.each(sampled(model === 'shared' ? orders.slice(0, 1) : orders.slice(1), [...orders]))(
-    'are cleaned up, %s first',
-    async (_first, order) => {
+] as const;
+
+describe.each(sampled<(typeof MOVES)[number][]>([MOVES[0]], [...MOVES]))(
+  'a restore of a tenant of the %s model and a move to %s',
+  (model, tier) => {
+    const orders = [
+      ['the restore', 1],
+      ['the move', -1],
+    ] as const;
+    test.each(sampled(orders.slice(1), [...orders]))('are cleaned up, %s first', async (_first, order) => {
       const { tenantId, restored, original } = await restoredTenant(model);
       const moveId = await world.move(tenantId, tier);
       expect(await world.view(restored)).toMatchObject({ canBeUndone: false });
@@ -186,36 +195,41 @@ describe.each([
       expect(await named(tenantId, /^secret/)).toEqual(
         own.map((name) => `secret strata/tenant/${tenantId}/${name}`),
       );
-    },
-  );
-});
+    });
+  },
+);
 
 describe('an undo is refused', () => {
-  test('of a restore that the tenant does not have, of a move, and of a clone', async () => {
-    const { tenantId, backup } = await restoredTenant('schema');
+  let restoredOne: Restored;
+  beforeAll(async () => {
+    restoredOne = await restoredTenant('schema');
+  });
+
+  test('of a restore that failed before its commit', async () => {
+    const { tenantId, backup } = restoredOne;
+    const asked = await world.ask(tenantId, { mode: 'replace', backupId: backup.backupId });
+    await world.run(asked, '0 fill');
+    await endMove(world.registry, asked.restoreId, { stopped: { status: 'failed', reason: 'test' } });
+    await expect(world.undo(asked)).rejects.toThrow(UndoImpossible);
+  });
+
+  test('of a restore that the tenant does not have, of a clone, and of a move', async () => {
+    const { tenantId, backup } = restoredOne;
     const refused = (undoes: string, of = tenantId) =>
       expect(world.ask(of, { mode: 'undo', undoes })).rejects.toThrow(UndoImpossible);
     await refused(randomUUID());
-    const other = await restoredTenant('schema');
-    await refused(other.restored.restoreId);
-    await refused(await world.move(other.tenantId, 'starter'), other.tenantId);
     const clone = await world.addTenant('schema');
+    await refused(restoredOne.restored.restoreId, clone.tenantId);
     const cloned = await world.restore(clone.tenantId, {
       mode: 'clone',
       backupId: backup.backupId,
       cloneOf: tenantId,
       mask: false,
     });
+    await refused(cloned.restoreId);
     await refused(cloned.restoreId, clone.tenantId);
     expect(await world.view(cloned)).toMatchObject({ canBeUndone: false });
-  });
-
-  test('of a restore that failed before its commit', async () => {
-    const { tenantId, backup } = await restoredTenant('schema');
-    const asked = await world.ask(tenantId, { mode: 'replace', backupId: backup.backupId });
-    await world.run(asked, '0 fill');
-    await endMove(world.registry, asked.restoreId, { stopped: { status: 'failed', reason: 'test' } });
-    await expect(world.undo(asked)).rejects.toThrow(UndoImpossible);
+    await refused(await world.move(tenantId, 'starter'));
   });
 });
 

@@ -193,8 +193,8 @@ describe('rows in the default partition', () => {
     const month = monthOf(now, -1);
     await write(tenant, timeIn(month), 20);
     let statements = 1;
-    // Each kill point in the full run; here one of three.
-    for (let killed = true; killed; statements += sampled(3, 1)) {
+    // Each kill point in the full run; here one of six.
+    for (let killed = true; killed; statements += sampled(6, 1)) {
       const mortal = await database.connect('owner');
       const query = mortal.query.bind(mortal) as (...args: unknown[]) => unknown;
       let left = statements;

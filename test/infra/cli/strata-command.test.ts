@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { decodeJwt, exportJWK, generateKeyPair } from 'jose';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { sampled } from '../../full-run.ts';
 import { unusedPorts } from '../../local/running-fixture.ts';
 import { type ApiPeer, endedMove, MOVE_ID, startApiPeer } from './api-peer.ts';
 import { strata } from './run-command.ts';
@@ -252,7 +253,7 @@ describe('tables', () => {
     ]);
   });
 
-  test.each([
+  const LISTS: [command: string, words: string[], path: string][] = [
     ['tenants', [], '/tenants?limit=200'],
     ['moves', ['globex'], '/tenants/globex/moves'],
     ['users', ['globex'], '/tenants/globex/users'],
@@ -260,18 +261,22 @@ describe('tables', () => {
     ['decisions', ['globex'], '/tenants/globex/decisions'],
     ['offers', ['globex'], '/tenants/globex/offers'],
     ['cells', [], '/cells'],
-  ])('%s --json is what the API tells, complete, and safe to show', async (command, words, path) => {
-    const item = {
-      slug: 'globex',
-      startedAt: '2026-05-01T10:00:00.000Z',
-      name: HOSTILE,
-      nested: { n: 0.1234 },
-    };
-    peer.on(`GET ${path}`, { body: { items: [item], nextCursor: null } });
-    const { code, out } = await strata([command, ...words, '--json'], environment);
-    expect([code, JSON.parse(out)]).toEqual([0, [item]]);
-    expect(out.replaceAll('\n', '')).not.toMatch(ACTIVE);
-  });
+  ];
+  test.each(sampled(LISTS.slice(0, 2), LISTS))(
+    '%s --json is what the API tells, complete, and safe to show',
+    async (command, words, path) => {
+      const item = {
+        slug: 'globex',
+        startedAt: '2026-05-01T10:00:00.000Z',
+        name: HOSTILE,
+        nested: { n: 0.1234 },
+      };
+      peer.on(`GET ${path}`, { body: { items: [item], nextCursor: null } });
+      const { code, out } = await strata([command, ...words, '--json'], environment);
+      expect([code, JSON.parse(out)]).toEqual([0, [item]]);
+      expect(out.replaceAll('\n', '')).not.toMatch(ACTIVE);
+    },
+  );
 
   test('what is stored is shown, and never acted upon by a terminal', async () => {
     const hostile = tenant('globex', { name: HOSTILE, features: { [HOSTILE]: HOSTILE } });

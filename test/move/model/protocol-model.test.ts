@@ -68,12 +68,26 @@ const broken: Record<keyof Guards, readonly [scenario: Name, violation: string]>
   cleanUpRespectsClaim: ['thereAndBack', missing],
 };
 
-test.each(Object.entries(broken))('without %s there is a counter-example', (guard, [name, expected]) => {
-  const { violation, trace } = check(scenarios[name], { [guard]: false });
-  expect(violation).toBe(expected);
-  // The shortest one, step by step, for readers of the snapshot.
-  expect(`\n${trace.join('\n')}\n`).toMatchSnapshot();
-});
+/** Of each scenario with one, the guard that `npm test` leaves out. */
+const SAMPLE: readonly string[] = [
+  'writersTakeLock',
+  'epochChecked',
+  'cleanUpRechecksEpoch',
+  'fenceDrainsWriters',
+  'flipChecksToken',
+  'emptiedBeforeCapture',
+  'rollBackSparesClaimed',
+  'targetKeyTaken',
+] satisfies (keyof Guards)[];
+
+for (const [guard, [name, expected]] of Object.entries(broken)) {
+  test.runIf(FULL_RUN || SAMPLE.includes(guard))(`without ${guard} there is a counter-example`, () => {
+    const { violation, trace } = check(scenarios[name], { [guard]: false });
+    expect(violation).toBe(expected);
+    // The shortest one, step by step, for readers of the snapshot.
+    expect(`\n${trace.join('\n')}\n`).toMatchSnapshot();
+  });
+}
 
 test.runIf(FULL_RUN).each(['reshapeTwice', 'relocateTwice', 'relocateAgain'] as const)(
   '%s: without all of the second lines of defence nothing breaks',
