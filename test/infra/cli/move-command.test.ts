@@ -152,7 +152,8 @@ describe('watch', () => {
   });
 
   test('does not wait for what is refused for good', async () => {
-    peer.on(`GET ${path}`, { status: 403, body: { title: 'Forbidden' } });
+    const body = { type: 'urn:strata:problem:forbidden', title: 'Forbidden' };
+    peer.on(`GET ${path}`, { status: 403, body });
     expect(await run('watch', 'globex', MOVE_ID)).toMatchObject({ code: 1, error: 'Forbidden (HTTP 403)\n' });
     expect(peer.requests).toHaveLength(1);
   });
