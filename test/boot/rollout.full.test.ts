@@ -27,10 +27,11 @@ beforeAll(async () => {
       migration: { name: 'notes' },
       edits: {
         'database/tables/assessments-tables.ts': addColumn('certifications', 'note'),
+        // Behind the last one.
         'registry/bootstrap-registry.ts': (source) =>
           source.replace(
-            'statements: rolloutTables },',
-            "statements: rolloutTables },\n  { name: '9999-next', statements: ['ALTER TABLE tenants ADD COLUMN next text'] },",
+            /( {2}\{ name: '\d{4}-[a-z-]+', statements: \w+ \},\n)\];/,
+            "$1  { name: '9999-next', statements: ['ALTER TABLE tenants ADD COLUMN next text'] },\n];",
           ),
       },
     }),
