@@ -1,6 +1,6 @@
 import { sql } from 'kysely';
 import type { OwnedDatabase } from '../database/session/owner-connection.ts';
-import { dedicatedSecretName } from '../placement/tenant-names.ts';
+import { ownerSecretOf } from '../placement/tenant-names.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
 import { asText } from '../registry/registry-expressions.ts';
 import { registrySql } from '../registry/registry-sql.ts';
@@ -63,7 +63,7 @@ export async function listSurveyedDatabases(
     writerHost: row.host,
     port: row.port,
     database: row.database,
-    ownerSecret: row.owner_secret ?? dedicatedSecretName(row.key, 'owner'),
+    ownerSecret: ownerSecretOf(row.owner_secret, row.key),
   }));
 }
 

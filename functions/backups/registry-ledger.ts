@@ -1,4 +1,4 @@
-import { dedicatedSecretName } from '../placement/tenant-names.ts';
+import { ownerSecretOf } from '../placement/tenant-names.ts';
 import type { DataApi, RegistryExecutor } from '../registry/data-api.ts';
 import { type JsonText, parseJson } from '../registry/registry-column.ts';
 import { asText, now, rfc3339 } from '../registry/registry-expressions.ts';
@@ -85,7 +85,7 @@ export class RegistryLedger implements BackupLedger {
         writerHost: row.writer_host ?? '',
         port: row.database_port ?? 0,
         database: row.database_name ?? '',
-        ownerSecret: row.owner_secret_arn ?? dedicatedSecretName(row.tenant_id, 'owner'),
+        ownerSecret: ownerSecretOf(row.owner_secret_arn, row.tenant_id),
       },
       status: row.status,
       prefix: row.prefix,

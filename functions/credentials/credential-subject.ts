@@ -1,6 +1,6 @@
 /** What has credentials: a tenant's login role, the role of a cell's Starter tenants, an owner, the registry's roles. */
 import { OWNER_ROLE } from '../database/ddl/ddl-connection.ts';
-import { dedicatedSecretName } from '../placement/tenant-names.ts';
+import { ownerSecretOf } from '../placement/tenant-names.ts';
 import type { CredentialKind } from '../registry/credential-rotations.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
 import { registrySql } from '../registry/registry-sql.ts';
@@ -107,9 +107,7 @@ async function lockTenant(
   if (role === 'owner') {
     const owner = { tenantId, cellId: null, roleName: OWNER_ROLE };
     const name = subjectNameOf({ tenant: tenantId, role });
-    // The name contains the size of the database; rows from before there were sizes have none.
-    const ownerSecret = row.owner_secret_arn ?? dedicatedSecretName(tenantId, 'owner');
-    return { kind: 'owner', name, ...owner, secret: ownerSecret };
+    return { kind: 'owner', name, ...owner, secret: ownerSecretOf(row.owner_secret_arn, tenantId) };
   }
   requireStandIns(row.cell_tenancy_version ?? row.tenancy_version);
   const name = subjectNameOf({ tenant: tenantId, role });

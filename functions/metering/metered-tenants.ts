@@ -1,5 +1,5 @@
 import { sql } from 'kysely';
-import { dedicatedSecretName } from '../placement/tenant-names.ts';
+import { ownerSecretOf } from '../placement/tenant-names.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
 import { asText, columnValue } from '../registry/registry-expressions.ts';
 import { registrySql } from '../registry/registry-sql.ts';
@@ -99,7 +99,7 @@ export async function listMeteredTenants(
       host: row.host,
       port: row.port,
       database: row.database_name,
-      ownerSecret: row.owner_secret_arn ?? dedicatedSecretName(row.tenant_id, 'owner'),
+      ownerSecret: ownerSecretOf(row.owner_secret_arn, row.tenant_id),
     },
   }));
 }

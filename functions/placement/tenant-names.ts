@@ -43,6 +43,14 @@ export function dedicatedSecretName(
   return `${DEDICATED_SECRETS}${tenantId}/${size === DEFAULT_DATABASE_SIZE ? '' : `${size}/`}${role}`;
 }
 
+/**
+ * The owner's secret of the dedicated database that a tenant has now.
+ * @param ownerSecretArn of the routing row; rows from before there were sizes have none.
+ */
+export function ownerSecretOf(ownerSecretArn: string | null, tenantId: string): string {
+  return ownerSecretArn ?? dedicatedSecretName(tenantId, 'owner');
+}
+
 /** CloudFormation stack of a tenant's dedicated database of that size; with the same exception. */
 export function dedicatedStackName(tenantId: string, size: DatabaseSize = DEFAULT_DATABASE_SIZE): string {
   return `${DEDICATED_NAMES}${tenantId}${size === DEFAULT_DATABASE_SIZE ? '' : `-${size}`}`;

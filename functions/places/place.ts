@@ -12,7 +12,12 @@ import { type DatabaseSize, DEFAULT_DATABASE_SIZE } from '../contracts/database-
 import { DATA_DATABASE } from '../contracts/names.ts';
 import type { IsolationModel, Tier } from '../contracts/tenant.ts';
 import { tierTerms } from '../contracts/tier-terms.ts';
-import { dedicatedSecretName, dedicatedStackName, tenantRoleName } from '../placement/tenant-names.ts';
+import {
+  dedicatedSecretName,
+  dedicatedStackName,
+  ownerSecretOf,
+  tenantRoleName,
+} from '../placement/tenant-names.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
 import { registrySql } from '../registry/registry-sql.ts';
 import { UnknownCell } from './errors.ts';
@@ -130,7 +135,7 @@ export async function findPlace(registry: RegistryExecutor, tenantId: string): P
     schemaName: row.isolation_model === 'shared' ? 'shared' : (row.schema_name ?? row.role_name),
     roleName: row.role_name,
     secretArn: row.secret_arn,
-    ownerSecret: row.owner_secret_arn ?? dedicatedSecretName(tenantId, 'owner'),
+    ownerSecret: ownerSecretOf(row.owner_secret_arn, tenantId),
     stackName: row.stack_name,
     poolSize: row.connection_pool_size,
     epoch: row.epoch,

@@ -14,7 +14,7 @@ import { type InferResult, sql } from 'kysely';
 import type { IsolationModel } from '../contracts/tenant.ts';
 import type { Release } from '../database/provisioning/release.ts';
 import type { OwnedDatabase } from '../database/session/owner-connection.ts';
-import { dedicatedSecretName } from '../placement/tenant-names.ts';
+import { ownerSecretOf } from '../placement/tenant-names.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
 import { asText, columnValue, jsonValue, textList } from '../registry/registry-expressions.ts';
 import { compilingOnly, type RegistrySql, registrySql } from '../registry/registry-sql.ts';
@@ -322,7 +322,7 @@ function toPlace(row: TargetRow): CellPlace | SchemaPlace | undefined {
     writerHost: row.writer_host,
     port,
     database: name,
-    ownerSecret: row.owner_secret_arn ?? dedicatedSecretName(tenantId ?? '', 'owner'),
+    ownerSecret: ownerSecretOf(row.owner_secret_arn, tenantId ?? ''),
   };
   const versions = { schemaVersion: row.schema_version ?? 0, tenancyVersion: row.tenancy_version ?? 0 };
   if (tenantId === null) {

@@ -1,7 +1,7 @@
 import { sql } from 'kysely';
 import type { Tier } from '../contracts/tenant.ts';
 import type { OwnedDatabase } from '../database/session/owner-connection.ts';
-import { dedicatedSecretName } from '../placement/tenant-names.ts';
+import { ownerSecretOf } from '../placement/tenant-names.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
 import { asText } from '../registry/registry-expressions.ts';
 import { registrySql } from '../registry/registry-sql.ts';
@@ -74,7 +74,7 @@ export async function findDatabase(
       writerHost: row.host,
       port: row.port,
       database: row.database_name,
-      ownerSecret: row.owner_secret_arn ?? dedicatedSecretName(key, 'owner'),
+      ownerSecret: ownerSecretOf(row.owner_secret_arn, key),
     }
   );
 }
