@@ -1,3 +1,4 @@
+import { matchesWildcard } from '../aws/iam/policy-document.ts';
 import { LOCAL_ACCOUNT, type LocalResource } from '../model.ts';
 
 /** A resource-policy statement that allows a service to invoke a function. */
@@ -36,20 +37,11 @@ export function mayInvoke(permissions: LambdaPermission[], functionArn: string, 
   return permissions.some(
     (permission) =>
       permission.functionArn === functionArn &&
-      (permission.sourceArn === undefined || matches(permission.sourceArn, sourceArn)) &&
+      (permission.sourceArn === undefined || matchesWildcard(permission.sourceArn, sourceArn)) &&
       (permission.sourceAccount === undefined || permission.sourceAccount === LOCAL_ACCOUNT),
   );
 }
 
 function text(value: unknown): string | undefined {
   return typeof value === 'string' ? value : undefined;
-}
-
-/** ArnLike: `*` is any run of characters, `?` any one. */
-function matches(pattern: string, arn: string): boolean {
-  const expression = pattern
-    .replace(/[.+^${}()|[\]\\]/g, String.raw`\$&`)
-    .replaceAll('*', '.*')
-    .replaceAll('?', '.');
-  return new RegExp(`^${expression}$`).test(arn);
 }
