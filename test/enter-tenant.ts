@@ -42,7 +42,7 @@ export async function asTenant<Result>(
 /** Between two looks: without it, looking takes the processor from what is awaited. */
 const LOOK_EVERY_MS = 5;
 
-/** Looks again until it is so: for what another session is doing, which no promise tells. @throws after 30 s. */
+/** Repeats the check until it is true: the work of another session resolves no promise. @throws after 30 s. */
 export async function until(isSo: () => Promise<boolean>): Promise<void> {
   const deadline = performance.now() + 30_000;
   while (!(await isSo())) {

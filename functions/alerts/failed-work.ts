@@ -199,19 +199,21 @@ async function otherFailures(
      order by 1, 2`.execute(registrySql(registry));
   return rows.map(({ work, subject, id, tenant_id, cell_id, reason }) => ({
     kind: 'work-failed',
-    ...(tenant_id ? { tenantId: tenant_id } : {}),
-    ...(cell_id ? { cellId: cell_id } : {}),
+    ...subjectIds({ tenant_id, cell_id }),
     subject: `${work} of ${subject}`,
     level: 'raise',
-    summary: `The latest ${WORDS[work] ?? work} of ${tenant_id ? 'a tenant' : subject} failed.`,
+    summary: `The latest ${inWords(work)} of ${tenant_id ? 'a tenant' : subject} failed.`,
     details: { work, id, reason },
   }));
 }
 
-const WORDS: Readonly<Record<string, string>> = {
-  'key-rotation': 'key rotation',
-  'credential-rotation': 'credential rotation',
-};
+const inWords = (work: string): string => work.replace('-', ' ');
+
+/** The work may be of a tenant, of a cell, or of neither. */
+const subjectIds = ({ tenant_id, cell_id }: Pick<RunningWork, 'tenant_id' | 'cell_id'>) => ({
+  ...(tenant_id ? { tenantId: tenant_id } : {}),
+  ...(cell_id ? { cellId: cell_id } : {}),
+});
 
 interface RunningWork {
   work: OverdueWork;
@@ -263,11 +265,10 @@ async function overdueWork(
      order by 1, 2`.execute(registrySql(registry));
   return rows.map(({ work, id, tenant_id, cell_id, seconds }) => ({
     kind: 'work-overdue' satisfies AlertKind,
-    ...(tenant_id ? { tenantId: tenant_id } : {}),
-    ...(cell_id ? { cellId: cell_id } : {}),
+    ...subjectIds({ tenant_id, cell_id }),
     subject: `${work} ${id}`,
     level: 'raise',
-    summary: `A ${WORDS[work] ?? work} has been running for ${Math.floor(seconds / 60)} minutes.`,
+    summary: `A ${inWords(work)} has been running for ${Math.floor(seconds / 60)} minutes.`,
     details: { work, id },
   }));
 }

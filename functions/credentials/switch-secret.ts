@@ -23,7 +23,7 @@ export async function switchSecret(
   const [from, next] = to === 'stand-in' ? [secret, standInSecretArn] : [standInSecretArn, secret];
   return registry.transaction(async (transaction) => {
     const db = registrySql(transaction);
-    // Whoever writes a row with the login of now holds this lock, so that no row is left behind.
+    // A transaction that writes a row with the current login holds this lock, so the switch misses no row.
     if (kind === 'starter') {
       await db.selectFrom('cells').select('cell_id').where('cell_id', '=', cellId).forUpdate().execute();
     }

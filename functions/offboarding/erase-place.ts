@@ -39,7 +39,7 @@ export async function eraseSecrets(tenantId: string): Promise<void> {
   for (const arn of await findSecrets(tenantId)) await deleteSecret(arn);
 }
 
-/** How many dedicated databases the tenant has, or has left, in the region: at most one of each size. */
+/** Number of dedicated databases that the tenant has or had in the region and that exist: at most one of each size. */
 export async function countDedicatedDatabases(tenantId: string): Promise<number> {
   return (await dedicatedDatabasesOf(tenantId)).length;
 }

@@ -1,6 +1,5 @@
 import { type OperationNodeSource, type RawBuilder, sql } from 'kysely';
-import type { Statement } from '../database/session/tenant-sql.ts';
-import { tenantStatement } from '../database/session/tenant-sql.ts';
+import { type Statement, tenantStatement } from '../database/session/tenant-sql.ts';
 import type { MemberRole } from '../placement/tenant-directory.ts';
 import { isSecret, REDACTED, type RecordedChange } from './audit-changes.ts';
 import { anyTable } from './resource.ts';

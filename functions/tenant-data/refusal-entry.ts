@@ -1,6 +1,5 @@
 import { sql } from 'kysely';
-import type { Statement } from '../database/session/tenant-sql.ts';
-import { tenantStatement } from '../database/session/tenant-sql.ts';
+import { type Statement, tenantStatement } from '../database/session/tenant-sql.ts';
 import { type Actor, type AuditEntry, entryColumns } from './audit-log.ts';
 
 /** At most so many entries of one user's refusals in an hour, … */

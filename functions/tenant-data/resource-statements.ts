@@ -1,6 +1,5 @@
 import { type Expression, type OperationNodeSource, type RawBuilder, type SqlBool, sql } from 'kysely';
-import type { Statement } from '../database/session/tenant-sql.ts';
-import { tenantStatement } from '../database/session/tenant-sql.ts';
+import { type Statement, tenantStatement } from '../database/session/tenant-sql.ts';
 import {
   LEFT_OUT,
   type ListedRow,

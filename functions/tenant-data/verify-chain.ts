@@ -7,8 +7,7 @@
  * were not found so are looked up by their ids.
  */
 import { type RawBuilder, sql } from 'kysely';
-import type { Statement } from '../database/session/tenant-sql.ts';
-import { tenantStatement } from '../database/session/tenant-sql.ts';
+import { type Statement, tenantStatement } from '../database/session/tenant-sql.ts';
 import {
   type ChainTables,
   entryLine,

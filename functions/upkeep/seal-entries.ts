@@ -10,8 +10,7 @@ import { sql } from 'kysely';
 import type pg from 'pg';
 import type { Tier } from '../contracts/tenant.ts';
 import { qualified } from '../database/ddl/identifier.ts';
-import type { Statement } from '../database/session/tenant-sql.ts';
-import { tenantStatement } from '../database/session/tenant-sql.ts';
+import { type Statement, tenantStatement } from '../database/session/tenant-sql.ts';
 import { auditLog, auditSeals } from '../database/tables/operations-tables.ts';
 import type { PlacementRow } from '../database/transfer/fence.ts';
 import {

@@ -68,7 +68,7 @@ export class CredentialRotation extends Construct {
 
     const aws = this.#task({
       entry: 'tasks/credential-aws',
-      description: 'Makes secrets of stand-ins and tells proxies',
+      description: 'Makes secrets of stand-ins and registers them with proxies',
       environment: { ...registry.writerEnvironment, SECRETS_KMS_KEY_ARN: secrets.keyArn },
     });
     secrets.grantCreateTenant(aws);

@@ -77,7 +77,8 @@ export class MoveFunctions extends Construct {
     const { cells, secrets, fieldKeys, dedicated, elsewhere } = this.#props;
     const task = this.#task({
       entry: 'tasks/move-aws',
-      description: 'Makes secrets and dedicated databases, tells proxies, deletes left databases',
+      description:
+        'Makes secrets and dedicated databases, registers secrets with proxies, deletes left databases',
       timeout: MOVE_TIMEOUTS.aws,
       environment: {
         ...this.#registries(),

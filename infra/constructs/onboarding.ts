@@ -82,7 +82,7 @@ export class Onboarding extends Construct {
 
     const aws = this.#task({
       entry: 'tasks/onboarding-aws',
-      description: "Makes tenants' secrets and dedicated databases, and tells proxies",
+      description: "Makes tenants' secrets and dedicated databases, and registers the secrets with proxies",
       timeout: ONBOARDING_TIMEOUTS.aws,
       environment: {
         ...writerEnvironment,

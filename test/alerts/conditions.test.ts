@@ -275,7 +275,7 @@ describe('unusual access', () => {
 });
 
 describe('databases', () => {
-  test('alert stuck-fence: a fence that nobody has lowered', async () => {
+  test('alert stuck-fence: a fence that was not lowered', async () => {
     const tenant = await world.metered.addTenant('shared', 'us-1');
     const owner = await world.metered.database('us-1').connect('owner');
     const attempt = { tenantId: tenant.tenantId, attemptId: randomUUID(), epoch: tenant.epoch };

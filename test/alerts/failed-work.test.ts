@@ -261,7 +261,7 @@ describe('a move', () => {
     expect(alert).toMatchObject({ severity: 'critical', details: { moveId, hop: 0 } });
   });
 
-  test('that failed is no longer told of after a week', async () => {
+  test('that failed has no alert after a week', async () => {
     const { tenantId, moveId } = await moving('copy');
     await endFailedMove(world.registry, moveId, { Error: 'States.Timeout' });
     await alerts.opensOnceAndEnds({

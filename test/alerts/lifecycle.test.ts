@@ -6,7 +6,7 @@ import { AlertWorld } from './alert-world.ts';
 
 let world: AlertWorld;
 beforeAll(async () => {
-  // Drills are told by the registry alone.
+  // Drills are in the registry only.
   world = await AlertWorld.create({ surveysDatabases: false });
 });
 afterAll(() => world?.drop());

@@ -33,8 +33,7 @@ import { SchemaUpgrading, TablesBehind } from '../errors.ts';
 import { tenantViews } from '../tables/skills-summary.ts';
 import { type AnyColumn, isPresentAt, type TenantTable } from '../tables/tenant-table.ts';
 import { tenantTables } from '../tables/tenant-tables.ts';
-import type { Statement } from './tenant-sql.ts';
-import { compileStatement } from './tenant-sql.ts';
+import { compileStatement, type Statement } from './tenant-sql.ts';
 
 /**
  * The statement for a target of that schema version.

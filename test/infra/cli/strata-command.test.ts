@@ -263,7 +263,7 @@ describe('tables', () => {
     ['cells', [], '/cells'],
   ];
   test.each(sampled(LISTS.slice(0, 2), LISTS))(
-    '%s --json is what the API tells, complete, and safe to show',
+    '%s --json prints what the API answers, complete, and safe to show',
     async (command, words, path) => {
       const item = {
         slug: 'globex',
