@@ -35,6 +35,14 @@ export const activated = {
 /** What makes a tenant active as it is. */
 export const takenAsItIs = { lost: null, status_reason: null };
 
+/**
+ * What makes a suspension an operator's: the daily run of subscriptions serves a tenant again that it has suspended itself,
+ * which it recognises by the reason.
+ */
+export const suspendedByOperator = {
+  status_reason: sql<string | null>`case when lost is null then null else status_reason end`,
+};
+
 /** A tenant without its rows keeps its backups until one of them is restored. */
 export const hasItsRows = sql<boolean>`(t.lost is null or t.status <> 'suspended')`;
 
