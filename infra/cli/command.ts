@@ -80,7 +80,7 @@ export function readArguments(command: Command, argv: readonly string[]): Argume
   const surplus = words[expected.length];
   if (surplus !== undefined) throw refused(`${command.name} does not take "${surplus}"`);
   // Of a shell variable that is not set: it must not mean all tenants, or no option.
-  const blank = words.findIndex((word) => word === '');
+  const blank = words.indexOf('');
   if (blank !== -1) throw refused(`${expected[blank]?.replace(/[[\]]/g, '')} is empty`);
   const entries = Object.entries(parsed.values);
   const empty = entries.find(([, value]) => value === '')?.[0];
