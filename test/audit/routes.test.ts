@@ -106,7 +106,7 @@ describe.each(MODELS)('in %s', (model) => {
     // From the first moment on, up to the last one, which is not included.
     expect(await actions({ from, to: '2026-01-01T10:00:02Z' })).toEqual(['filter.1', 'filter.0']);
     expect(await actions({ to })).toEqual(['filter.0']);
-    expect(await actions({ from: to, to: from })).toEqual([]);
+    expect(await actions({ from, to: from })).toEqual([]);
     expect(await actions({ resourceId: MISSING })).toEqual([]);
   });
 
