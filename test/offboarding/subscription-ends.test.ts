@@ -8,6 +8,7 @@ import {
   type SubscriptionRunOptions,
   stepOf,
 } from '../../functions/offboarding/subscription-ends.ts';
+import { updateTenant } from '../../functions/registry/tenants.ts';
 import type { RegistryOverPostgres } from '../registry-over-postgres.ts';
 import { TestDatabase } from '../test-database.ts';
 
@@ -143,6 +144,24 @@ describe('the daily run', () => {
           tenantId,
         },
       );
+  });
+
+  test('leaves a tenant suspended that an operator has suspended as well, after its subscription was renewed', async () => {
+    const tenantId = await addTenant('2027-12-31', 'suspended', SUBSCRIPTION_ENDED);
+    await updateTenant(registry, tenantId, { status: 'suspended' }, { actor: 'o', ifMatch: undefined });
+    expect((await run('2027-01-01')).figures.resumed).toBe(0);
+    expect(await statusOf(tenantId)).toEqual({ status: 'suspended', reason: null });
+    // The reason of a tenant without its rows says how it is served again.
+    const lost = await addTenant(null, 'suspended', 'restore it');
+    await registry.query(`UPDATE tenants SET lost = '{"epoch": 1}' WHERE tenant_id = :lost::uuid`, { lost });
+    await updateTenant(registry, lost, { status: 'suspended' }, { actor: 'o', ifMatch: undefined });
+    expect((await statusOf(lost))?.reason).toBe('restore it');
+    await registry.query(
+      'UPDATE tenants SET subscription_end_date = NULL WHERE tenant_id = :tenantId::uuid',
+      {
+        tenantId,
+      },
+    );
   });
 
   test('one that fails does not stop the others; a notice that was not accepted is sent again', async () => {
