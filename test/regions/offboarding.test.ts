@@ -1,10 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { certificateOf, certify, eraseRegistry } from '../../functions/offboarding/certify.ts';
+import { TenantBusy } from '../../functions/offboarding/errors.ts';
 import { beginErasure } from '../../functions/offboarding/offboarding-phases.ts';
 import { findOffboarding, keepFound, mergeFact } from '../../functions/offboarding/offboarding-records.ts';
 import { eraseOtherRegions } from '../../functions/offboarding/other-regions.ts';
+import { clonesOfOtherRegions } from '../../functions/offboarding/other-work.ts';
 import { requestOffboarding } from '../../functions/offboarding/request-offboarding.ts';
+import { RegionUnavailable } from '../../functions/resources/errors.ts';
 import { startTwoRegistries, type TwoRegistries } from './two-registries.ts';
 
 const ACTOR = { id: 'execution', type: 'workflow' } as const;
@@ -49,6 +52,47 @@ const erasing = async (tenantId: string) => {
   await beginErasure(two.eu, offboardingId, ACTOR);
   return offboardingId;
 };
+
+test('a clone that is in another region is found by the request and by the last check, and one that is unknown is waited for', async () => {
+  const tenantId = await addMoved();
+  const clone = randomUUID();
+  await put('us', clone, 'elsewhere', 'eu');
+  await put('eu', clone, 'elsewhere', 'us');
+  const setClone = (key: 'us' | 'eu', status: string) =>
+    two[key].query(
+      `UPDATE tenants SET status = :status, clone_of = :tenantId::uuid WHERE tenant_id = :clone::uuid`,
+      { status, tenantId, clone },
+    );
+  const findOtherClone = clonesOfOtherRegions(two.registries('eu'), 'eu');
+  const request = () =>
+    requestOffboarding(two.eu, tenantId, {
+      actor: ACTOR,
+      cause: 'request',
+      executionArnOf: (name) => `arn:eu:${name}`,
+      start: async () => {},
+      findOtherClone,
+    });
+  // As it is from the begin of its move on.
+  for (const status of ['arriving', 'active', 'suspended', 'failed']) {
+    await setClone('us', status);
+    await expect(request(), status).rejects.toThrow(`The tenant has the clone "t-${clone.slice(0, 13)}".`);
+  }
+  await setClone('us', 'offboarded');
+  const offboardingId = await request();
+  await setClone('us', 'active');
+  const last = (find = findOtherClone) => beginErasure(two.eu, offboardingId, ACTOR, find);
+  await expect(last()).rejects.toThrow(TenantBusy);
+  await setClone('us', 'elsewhere');
+  await setClone('eu', 'active');
+  await expect(last()).rejects.toThrow(TenantBusy);
+  await setClone('eu', 'offboarded');
+  await expect(last(() => Promise.reject(new RegionUnavailable('us')))).rejects.toThrow(
+    'Region "us" does not answer: it may have a clone of the tenant.',
+  );
+  expect((await findOffboarding(two.eu, offboardingId))?.erasingSince).toBeNull();
+  await last();
+  expect((await findOffboarding(two.eu, offboardingId))?.phase).toBe('erase');
+});
 
 test('a region where the tenant was before erases its own, and the certificate lists it', async () => {
   const tenantId = await addMoved();
