@@ -270,6 +270,8 @@ function locations(facts: ResidencyFacts, settings: ResidencySettings, at: Date)
       },
     );
     if (left !== null) {
+      // Accounts are disabled when their tenant leaves, and not deleted.
+      add('user-accounts', `user pool of region ${each.region}${inFormer}: disabled accounts`, each);
       // It has no personal data: ids, places, and who asked.
       add('directory', `registry of region ${each.region}: id, slug, and the records of moves`, each, {
         rules: [],

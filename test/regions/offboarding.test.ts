@@ -53,6 +53,54 @@ const erasing = async (tenantId: string) => {
   return offboardingId;
 };
 
+test('accounts that users had where the tenant was before are erased there; who came later was never there', async () => {
+  const tenantId = await addMoved();
+  const addUser = (name: string, joined: string, external: string | null = null) =>
+    two.eu.query(
+      `INSERT INTO tenant_users (tenant_id, email, role, created_at, external_auth_id)
+       VALUES (:tenantId::uuid, :email, 'admin', cast(:joined as timestamptz), :external)`,
+      { tenantId, email: `${name}@${tenantId}.test`, joined, external },
+    );
+  await addUser('there', '2026-01-01T00:00:00Z', `corp:${tenantId}`);
+  await addUser('later', '2026-03-01T00:00:00Z');
+  await two.us.query(
+    `WITH m AS (INSERT INTO tenant_moves (tenant_id, input, plan, started_by, status, finished_at)
+       VALUES (:tenantId::uuid, '{}', '[]', 'x', 'succeeded', now()) RETURNING move_id)
+     INSERT INTO tenant_move_hops (move_id, hop_index, tenant_id, kind, source, target, suffix, state, committed_at)
+     SELECT move_id, 0, :tenantId::uuid, 'relocate', '{"region": "us"}', '{"region": "eu"}', '1a1', 'settled',
+            timestamptz '2026-02-01T00:00:00Z' FROM m`,
+    { tenantId },
+  );
+  const offboardingId = await erasing(tenantId);
+  const options = { actor: ACTOR, stateMachineArn: MACHINE, start: async () => {} };
+  expect(await eraseOtherRegions(two.eu, two.registries('eu'), offboardingId, options)).toBe(false);
+  const users = () =>
+    two.us.query(
+      'SELECT email, is_active AS active, external_auth_id AS external FROM tenant_users WHERE tenant_id = :tenantId::uuid',
+      { tenantId },
+    );
+  expect(await users()).toEqual([
+    { email: `there@${tenantId}.test`, active: false, external: `corp:${tenantId}` },
+  ]);
+  await eraseRegistry(two.us, offboardingId);
+  expect(await users()).toEqual([]);
+  expect((await findOffboarding(two.us, offboardingId))?.facts.registry?.found).toMatchObject({
+    'rows of tenant_users': 1,
+  });
+
+  // Home has only reserved the slug: nobody's address gets there.
+  const never = await addMoved();
+  await two.eu.query(
+    `INSERT INTO tenant_users (tenant_id, email, role) VALUES (:never::uuid, :email, 'admin')`,
+    { never, email: `x@${never}.test` },
+  );
+  const another = await erasing(never);
+  expect(await eraseOtherRegions(two.eu, two.registries('eu'), another, options)).toBe(false);
+  expect(
+    await two.us.query('SELECT email FROM tenant_users WHERE tenant_id = :never::uuid', { never }),
+  ).toEqual([]);
+});
+
 test('a clone that is in another region is found by the request and by the last check, and one that is unknown is waited for', async () => {
   const tenantId = await addMoved();
   const clone = randomUUID();

@@ -247,6 +247,7 @@ describe('where the data is', () => {
       ['cluster-backups', ['residency']],
       ['audit-seal-copies', ['residency']],
       ['logs', ['residency']],
+      ['user-accounts', ['residency']],
       ['directory', []],
     ]);
     expect(violations.map(({ rule }) => rule)).toEqual(['residency', 'residency', 'residency']);
