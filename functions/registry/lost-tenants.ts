@@ -9,6 +9,11 @@
  * - a tenant that has lost its rows serves no request: a client must not take its empty tables for its data;
  * - its new place has the epoch after the lost one, because caches keep the later of two epochs;
  * - the daily run makes no backup of it, so its latest backup is the one to restore.
+ *
+ * A new clone has no rows either, and `lost` is not set:
+ *
+ *   provisioning ──activation──▶ suspended ──its restore has succeeded──▶ active
+ *                                          ──its restore has ended otherwise──▶ suspended; the same request fills it
  */
 import { sql } from 'kysely';
 import type { TenantStatus } from '../contracts/tenant.ts';
