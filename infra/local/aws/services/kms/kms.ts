@@ -65,8 +65,9 @@ function wire(keys: KeyStore): AwsService {
     });
   /** The key of a ciphertext. @throws {AwsError} it is another key than the request names, or not usable. */
   const source = (blob: Buffer, name: string | undefined, region: string): Key => {
+    const named = name === undefined ? undefined : keys.get(name, region);
     const key = keys.keyOf(blob, region);
-    if (name !== undefined && keys.get(name, region).keyId !== key.keyId) {
+    if (named !== undefined && named.keyId !== key.keyId) {
       throw new AwsError(
         'IncorrectKeyException',
         'The key ID in the request does not identify a CMK that can perform this operation.',
