@@ -203,7 +203,7 @@ export class Offboarding extends Construct {
     secrets.grantList(task);
     bucket.grantErase(task);
     for (const copy of copies) grantEraseCopies(task, copy.bucket);
-    grantDeleteTenantKeys(task, Stack.of(this));
+    grantDeleteTenantKeys(task, Stack.of(this), second);
     identity.grantRemove(task);
     return task;
   }
