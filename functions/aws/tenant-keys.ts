@@ -94,13 +94,10 @@ export async function deleteTenantKey(
     const copy = await scheduleDeletion(await kmsClient(regionOfKey(copyArn)), copyArn, days);
     if (copy) copies.push({ keyArn: copyArn, deletedAt: copy.deletedAt });
   }
-  const last = copies.map(({ deletedAt }) => deletedAt?.getTime()).reduce(latest, undefined);
-  const afterCopies = last === undefined ? undefined : new Date(last + days * MS_PER_DAY);
+  const times = copies.flatMap(({ deletedAt }) => (deletedAt ? [deletedAt.getTime()] : []));
+  const afterCopies = times.length > 0 ? new Date(Math.max(...times) + days * MS_PER_DAY) : undefined;
   return [{ keyArn, deletedAt: leaving.deletedAt ?? afterCopies }, ...copies];
 }
-
-const latest = (a: number | undefined, b: number | undefined) =>
-  a === undefined || b === undefined ? (a ?? b) : Math.max(a, b);
 
 async function deleteAlias(client: KMSClient, AliasName: string, keyArn: string): Promise<void> {
   const { DeleteAliasCommand, DescribeKeyCommand } = await import('@aws-sdk/client-kms');

@@ -166,10 +166,10 @@ export function grantProvideTenantKeys(grantee: IGrantable, stack: Stack, awsReg
 
 /**
  * May schedule the deletion of tenants' keys and of their copies, and delete their aliases: for offboarded tenants. The
- * region's keys have another tag, and their copies no tenant.
- * @param copiedTo AWS region of the copies.
+ * region's keys have another tag, and their copies no tenant. Copies may be in any region: in one that was the second
+ * region once.
  */
-export function grantDeleteTenantKeys(grantee: IGrantable, stack: Stack, copiedTo: string | undefined): void {
+export function grantDeleteTenantKeys(grantee: IGrantable, stack: Stack): void {
   const keys = anyKey(stack, undefined);
   const aliases = stack.formatArn({
     service: 'kms',
@@ -185,8 +185,7 @@ export function grantDeleteTenantKeys(grantee: IGrantable, stack: Stack, copiedT
     resourceArns: [keys],
     conditions: { StringEquals: resourceTags(KEY_TAG) },
   });
-  if (copiedTo === undefined) return;
-  const copies = anyKey(stack, copiedTo);
+  const copies = anyKey(stack, '*');
   acknowledgePattern(grantee, copies, AT_RUN_TIME);
   Grant.addToPrincipal({
     grantee,

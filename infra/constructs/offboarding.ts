@@ -203,7 +203,7 @@ export class Offboarding extends Construct {
     secrets.grantList(task);
     bucket.grantErase(task);
     for (const copy of copies) grantEraseCopies(task, copy.bucket);
-    grantDeleteTenantKeys(task, Stack.of(this), second);
+    grantDeleteTenantKeys(task, Stack.of(this));
     identity.grantRemove(task);
     return task;
   }
