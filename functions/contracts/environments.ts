@@ -66,6 +66,12 @@ export interface FieldKeyEnvironment {
   readonly FIELD_KEY_ARN: string;
 }
 
+/** The function that copies keys of encrypted fields. */
+export interface KeyCopiesEnvironment {
+  /** AWS region of the copies. Absent: there are none. */
+  readonly KEY_COPIES_REGION?: string;
+}
+
 /** The functions that serve tenants. */
 export interface TenantApiEnvironment extends RegistryEnvironment, RegionEnvironment, FieldKeyEnvironment {
   /** Domains whose first label names a tenant, separated by commas. */
@@ -243,7 +249,7 @@ export interface FunctionEnvironments {
   'tasks/registry-reconcile': BackupEnvironment;
   'tasks/restore-data': BackupEnvironment & FieldKeyEnvironment;
   'tasks/restore-side': RestoreSideEnvironment;
-  'tasks/rotate-fields': RegistryEnvironment & RegionEnvironment & FieldKeyEnvironment;
+  'tasks/rotate-fields': RegistryEnvironment & RegionEnvironment & FieldKeyEnvironment & KeyCopiesEnvironment;
   'tasks/schema-rollout': RegistryEnvironment & RegionEnvironment;
   'tasks/survey-alerts': RegistryEnvironment & RegionEnvironment;
 }
