@@ -137,7 +137,6 @@ export async function updateUser(
     const tenant = await getTenant(transaction, tenantReference, { lock: true });
     const user = await getUser(transaction, tenant.tenantId, userId, { lock: true });
     requireMatch(ifMatch, user);
-    // Its account is erased before its row.
     requireNotErased(tenant);
     if (changes.isActive === true && !user.isActive) await requirePlace(transaction, tenant);
     const stays = (changes.isActive ?? user.isActive) && (changes.role ?? user.role) === 'admin';
@@ -154,7 +153,7 @@ export async function updateUser(
   });
 }
 
-/** @throws {ResourceNotFound | VersionMismatch | ResourceConflict (the last active admin)} */
+/** @throws {ResourceNotFound | VersionMismatch | ResourceConflict (the last active admin, or the tenant is erased)} */
 export async function deleteUser(
   registry: Pick<DataApi, 'transaction'>,
   tenantReference: string,
@@ -166,6 +165,8 @@ export async function deleteUser(
     const tenant = await getTenant(transaction, tenantReference, { lock: true });
     const user = await getUser(transaction, tenant.tenantId, userId, { lock: true });
     requireMatch(ifMatch, user);
+    // The erasure finds the account by the user's row: without it, the account would stay, with the address.
+    requireNotErased(tenant);
     await requireOtherAdmin(transaction, user, 'removed');
     await registrySql(transaction)
       .deleteFrom('tenant_users')

@@ -33,7 +33,7 @@ import { tenantRoleName } from '../../functions/placement/tenant-names.ts';
 import { requestAccount } from '../../functions/registry/account-requests.ts';
 import type { ControlIdempotencyUse } from '../../functions/registry/control-idempotency.ts';
 import { countExports, type ExportView } from '../../functions/registry/exports.ts';
-import { createUser, updateUser } from '../../functions/registry/tenant-users.ts';
+import { createUser, deleteUser, updateUser } from '../../functions/registry/tenant-users.ts';
 import { updateTenant } from '../../functions/registry/tenants.ts';
 import { ResourceConflict } from '../../functions/resources/errors.ts';
 import { AlertRuns, overdueAtOnce } from '../alerts/alert-runs.ts';
@@ -442,6 +442,7 @@ describe('the registry', () => {
     await expect(
       updateTenant(registry, tenantId, { billingEmail: 'new@x.test' }, { ...how, actor: ACTOR.id }),
     ).rejects.toThrow(ResourceConflict);
+    await expect(deleteUser(registry, tenantId, user.userId, how)).rejects.toThrow(ResourceConflict);
     // A repetition gets the first answer, which changes nothing.
     expect((await add(key)).replayed).toBe(true);
     await eraseRegistry(registry, offboardingId);
