@@ -26,11 +26,11 @@
  * - a container that does not know of a move yet reads keys of a former epoch. So a write also removes its keys of the two
  *   epochs before its own; nothing is stored there any more, because the database refuses them. Two suffice: a container
  *   looks a tenant up every two seconds, no move takes less, and values of an older epoch have expired.
- * - a restore replaces rows that no key names, and a move to another region leaves the cache to which later writes go. So
- *   both close their former place before their COMMIT: a tombstone on the place's own key, which every read asks for
- *   beside its value's key. Nothing is found or stored in a closed place. The tombstone outlives the values that are there,
- *   and after the COMMIT the database refuses the former epoch, so nothing is stored there later either. Whoever reports
- *   the end closes the place again before that, or waits until its values have expired.
+ * - a restore replaces rows without a write that names them, and writes after a move to another region go to another cache.
+ *   So such a hop closes its former place, and the two before it, before its COMMIT: a tombstone on the place's own key,
+ *   which every read checks beside its value's key. In a closed place nothing is found or stored. The tombstone outlives
+ *   the values that are there, and after the COMMIT nothing is stored any more, because the database refuses the epoch.
+ *   Before its end is reported, the hop closes the place again, or waits until its values have expired.
  * While the server does not answer, it is bypassed. A write then leaves its keys as they are, and its container owes their
  * removal: it removes them before it uses the cache again. Until then other containers may find older values, which live
  * for VALUE_MS at most.
@@ -82,6 +82,14 @@ const MAX_IN_MEMORY = 200;
 const POLL_MS = 10;
 const FORMER_EPOCHS = 2;
 
+type PlaceOfTenant = Pick<AttemptPlace, 'tenantId' | 'epoch'>;
+
+/** The places of before, as far as values of them can be left and a container may not know that the tenant left them. */
+function formerPlaces({ tenantId, epoch }: PlaceOfTenant): PlaceOfTenant[] {
+  const oldest = Math.max(1, epoch - FORMER_EPOCHS);
+  return Array.from({ length: epoch - oldest }, (_, index) => ({ tenantId, epoch: oldest + index }));
+}
+
 interface InMemory {
   readonly version: string;
   readonly value: unknown;
@@ -103,14 +111,17 @@ export class TenantCache implements CachedData {
   }
 
   /**
-   * Ends the use of what is cached of the tenant under that epoch. While it is closed, reads go to the database.
+   * Ends the use of what is cached of the tenant under that epoch and those before. While a place is closed, reads go to the
+   * database.
    * @param token of the attempt that closes it; to close it again is harmless.
    * @returns false when the server has not answered: some values may be used until {@link valueMs} later.
    */
-  async close(place: Pick<AttemptPlace, 'tenantId' | 'epoch'>, token: string): Promise<boolean> {
+  async close(place: PlaceOfTenant, token: string): Promise<boolean> {
     const { tombstoneMs, closeLimitMs } = this.#times;
-    const key = cacheKey(place, cacheNames.place);
-    return (await this.#server.run(TOMBSTONE, key, [token, tombstoneMs], closeLimitMs)) !== undefined;
+    const closed = [place, ...formerPlaces(place)].map((each) =>
+      this.#server.run(TOMBSTONE, cacheKey(each, cacheNames.place), [token, tombstoneMs], closeLimitMs),
+    );
+    return (await Promise.all(closed)).every((answer) => answer !== undefined);
   }
 
   /** How long a value is used at most, in milliseconds. */
@@ -172,9 +183,8 @@ export class TenantCache implements CachedData {
           const keys = [...names].map((name) => cacheKey(place, name));
           for (const key of keys) touched.add(key);
           // A clear without a tombstone removes what is there.
-          const oldest = Math.max(1, place.epoch - FORMER_EPOCHS);
-          for (let epoch = oldest; epoch < place.epoch; epoch++)
-            for (const name of names) touched.add(cacheKey({ ...place, epoch }, name));
+          for (const former of formerPlaces(place))
+            for (const name of names) touched.add(cacheKey(former, name));
           await run(TOMBSTONE, keys, [token, tombstoneMs]);
         },
       });

@@ -349,9 +349,12 @@ describe.skipIf(!valkeyInstalled)('a place that is closed', () => {
     expect(await mover.close(place, randomUUID())).toBe(true);
     row.value = 5;
     expect([await late.read(place, source), await late.read(place, row.source())]).toEqual([5, 5]);
+    await valkey.inspector.del(cacheKey(place, NAME));
     row.value = 6;
-    expect(await late.read(place, row.source())).toBe(6);
-    expect(await valkey.inspector.hget(cacheKey(place, NAME), 'l')).toBeNull();
+    expect(await late.read(place, source)).toBe(6);
+    row.value = 7;
+    expect(await late.read(place, source)).toBe(7);
+    expect(await valkey.inspector.exists(cacheKey(place, NAME))).toBe(0);
   });
 
   test('keeps what a slower reader stores from being found', async () => {
@@ -377,7 +380,16 @@ describe.skipIf(!valkeyInstalled)('a place that is closed', () => {
     expect([await slow.read(place, row.source()), await other.read(place, row.source())]).toEqual([5, 5]);
   });
 
-  test('is closed for its own tenant and epoch only', async () => {
+  test('is closed together with those before it', async () => {
+    const row = new Row();
+    const cache = container();
+    await cache.read(place, row.source());
+    await cache.close({ ...place, epoch: 3 }, randomUUID());
+    row.value = 5;
+    expect(await cache.read(place, row.source())).toBe(5);
+  });
+
+  test('is closed for its own tenant only, and not for the place after it', async () => {
     const row = new Row();
     const cache = container();
     const others = [

@@ -160,7 +160,7 @@ describe.skipIf(!valkeyInstalled)('what is cached of the source of a hop', () =>
     const caches = reachable();
     for (const hop of [restoring(), leaving()]) {
       await closeFormerValues(caches, hop);
-      expect(await closedFor(hop)).toEqual([`tenant:${hop.attempt.tenantId}:place:e3`]);
+      expect(await closedFor(hop)).toContain(`tenant:${hop.attempt.tenantId}:place:e3`);
     }
     const hop = moving();
     await closeFormerValues(caches, hop);
@@ -180,6 +180,6 @@ describe.skipIf(!valkeyInstalled)('what is cached of the source of a hop', () =>
     expect(await durationOf(unreachable, moving())).toBeLessThan(VALUE_MS);
     const hop = leaving();
     await endFormerValues(reachable(), hop);
-    expect(await closedFor(hop)).toHaveLength(1);
+    expect(await closedFor(hop)).toContain(`tenant:${hop.attempt.tenantId}:place:e3`);
   });
 });
