@@ -163,12 +163,7 @@ export async function startCleanUp(
   stateMachineArn: string,
 ): Promise<void> {
   const name = `cleanup-${attempt.attemptId}`;
-  try {
-    await startExecution(stateMachineArn, name, { moveId, hopIndex: index });
-  } catch (error) {
-    // It has run already. While it runs, the same start is simply accepted.
-    if ((error as Error).name !== 'ExecutionAlreadyExists') throw error;
-  }
+  await startExecution(stateMachineArn, name, { moveId, hopIndex: index });
   const executionArn = executionArnOf(stateMachineArn, name);
   await registrySql(registry)
     .updateTable('tenant_move_hops')
