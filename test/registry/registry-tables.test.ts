@@ -1,14 +1,14 @@
 import { globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { registryTables } from '../../functions/registry/registry-tables.ts';
-import { TestDatabase } from '../test-database.ts';
+import { ownRegistry } from '../own-registry.ts';
+import type { TestDatabase } from '../test-database.ts';
 
 let database: TestDatabase;
-beforeAll(async () => {
-  database = await TestDatabase.cloneRegistry();
+ownRegistry(async (own) => {
+  database = own;
 });
-afterAll(() => database.drop());
 
 interface CatalogueColumn {
   readonly table: string;
