@@ -24,8 +24,11 @@ const CELL: Standing = { ...NOTHING, alarmMetrics: 16, secrets: 3 };
 const CACHE: Standing = { ...NOTHING, alarmMetrics: 1, secrets: 2 };
 /** The way to one other region. */
 const LINK: Standing = { ...NOTHING, alarmMetrics: 2 };
-/** The copies of backups in a second AWS region. */
-const BACKUP_COPIES: Standing = { ...NOTHING, keys: 1 };
+/**
+ * What copies of backups in a second AWS region need: a key there for the bucket, a multi-Region key of encrypted fields,
+ * and its copy, which is made at run time.
+ */
+const BACKUP_COPIES: Standing = { ...NOTHING, keys: 3 };
 
 /** What the bill of a region is computed from. @throws {Error} the region has no prices. */
 export function costBasisOf(config: StrataConfig, region: RegionConfig): CostBasis {
@@ -46,12 +49,13 @@ export function installationOf(config: StrataConfig, region: RegionConfig): Inst
   const { registry, regions, backups } = config;
   const isHome = regions[0]?.key === region.key;
   const { cells, dedicated, availabilityZones } = region;
+  const isCopied = backups.secondRegions?.[region.key] !== undefined;
   const standing = [
     REGION,
     ...(isHome ? [HOME] : []),
     ...cells.flatMap(({ cache }) => (cache ? [CELL, CACHE] : [CELL])),
     ...regions.slice(1).map(() => LINK),
-    ...(backups.secondRegions?.[region.key] ? [BACKUP_COPIES] : []),
+    ...(isCopied ? [BACKUP_COPIES] : []),
   ];
   const count = (what: keyof Standing) => standing.reduce((sum, part) => sum + part[what], 0);
   return {
@@ -77,6 +81,7 @@ export function installationOf(config: StrataConfig, region: RegionConfig): Inst
     customMetrics: METRICS_OF_A_FUNCTION * API_FUNCTIONS * (2 * cells.length + 1),
     secrets: count('secrets'),
     keys: count('keys'),
+    keyCopies: isCopied ? 1 : 0,
   };
 }
 

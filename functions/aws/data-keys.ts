@@ -4,6 +4,7 @@
  */
 import { kmsClient } from './clients.ts';
 import { KeyUnavailable, WrappedKeyInvalid } from './errors.ts';
+import { copyIn, isMultiRegion, regionOfKey } from './key-copies.ts';
 
 export interface DataKey {
   /** 32 bytes. The caller overwrites them when it has made a key object of them. */
@@ -14,6 +15,8 @@ export interface DataKey {
 
 /** KMS's errors for a wrapped key that it did not make, or made under another context. */
 const INVALID = new Set(['InvalidCiphertextException', 'IncorrectKeyException']);
+/** KMS's errors for a key that is not in its region. Rights on copies are bound to their tag, so none is a denial, too. */
+const NO_COPY = new Set(['NotFoundException', 'AccessDeniedException']);
 
 /** @throws {KeyUnavailable} */
 export async function generateDataKey(keyArn: string, tenantId: string): Promise<DataKey> {
@@ -27,20 +30,32 @@ export async function generateDataKey(keyArn: string, tenantId: string): Promise
   });
 }
 
-/** @returns the plaintext, 32 bytes. @throws {KeyUnavailable | WrappedKeyInvalid} */
+/**
+ * The key of another region is asked only where this region has no copy of it: that region may be lost.
+ * @returns the plaintext, 32 bytes.
+ * @throws {KeyUnavailable | WrappedKeyInvalid}
+ */
 export async function unwrapDataKey(keyArn: string, wrapped: Buffer, tenantId: string): Promise<Buffer> {
   return calling(async () => {
     const { DecryptCommand } = await import('@aws-sdk/client-kms');
-    const client = await kmsClient(regionOfKey(keyArn));
-    const { Plaintext } = await client.send(
-      new DecryptCommand({ KeyId: keyArn, CiphertextBlob: wrapped, EncryptionContext: { tenantId } }),
-    );
-    return ownBuffer(Plaintext);
+    const decrypt = async (keyId: string) => {
+      const client = await kmsClient(regionOfKey(keyId));
+      const { Plaintext } = await client.send(
+        new DecryptCommand({ KeyId: keyId, CiphertextBlob: wrapped, EncryptionContext: { tenantId } }),
+      );
+      return ownBuffer(Plaintext);
+    };
+    const own = await (await kmsClient()).config.region();
+    if (isMultiRegion(keyArn) && regionOfKey(keyArn) !== own) {
+      try {
+        return await decrypt(copyIn(own, keyArn));
+      } catch (error) {
+        if (!NO_COPY.has((error as Error).name)) throw error;
+      }
+    }
+    return decrypt(keyArn);
   });
 }
-
-/** The region in `arn:aws:kms:<region>:<account>:key/<id>`: a key is used in its own region only. */
-export const regionOfKey = (keyArn: string): string | undefined => keyArn.split(':')[3] || undefined;
 
 async function calling<Result>(call: () => Promise<Result>): Promise<Result> {
   try {

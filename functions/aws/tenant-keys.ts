@@ -4,15 +4,15 @@
  * has values under it, its loss is the loss of the values.
  */
 import type { KMSClient } from '@aws-sdk/client-kms';
-import { tenantKeyAlias } from '../contracts/names.ts';
+import { TENANT_FIELD_KEY, TENANT_ID_TAG } from '../contracts/key-tags.ts';
+import { formerTenantKeyAlias, tenantKeyAlias } from '../contracts/names.ts';
 import { kmsClient } from './clients.ts';
-
-/** Tags that the role's right to create keys demands. */
-const COMPONENT = { TagKey: 'strata:component', TagValue: 'tenant-field-key' };
+import { regionOfKey } from './key-copies.ts';
 
 /**
- * The tenant's key in a region, made at the first call. May be repeated, and run concurrently: of two keys, the one that
- * got the alias is the tenant's, and the other one is never used.
+ * The tenant's key in a region, made at the first call, as a multi-Region key, so that it can be copied to a second
+ * region. May be repeated, and run concurrently: of two keys, the one that got the alias is the tenant's, and the other
+ * one is never used.
  * @param awsRegion the function's own when absent.
  * @returns the key's ARN.
  * @throws KMS's errors.
@@ -29,7 +29,8 @@ export async function provideTenantKey(tenantId: string, awsRegion?: string): Pr
       Description: `Strata: encrypted fields of tenant ${tenantId}`,
       KeySpec: 'SYMMETRIC_DEFAULT',
       KeyUsage: 'ENCRYPT_DECRYPT',
-      Tags: [COMPONENT, { TagKey: 'strata:tenant-id', TagValue: tenantId }],
+      MultiRegion: true,
+      Tags: [TENANT_FIELD_KEY, { TagKey: TENANT_ID_TAG, TagValue: tenantId }],
     }),
   );
   const { KeyId, Arn } = KeyMetadata ?? {};
@@ -58,39 +59,75 @@ async function findKey(client: KMSClient, tenantId: string): Promise<string | un
   }
 }
 
+/** A key that KMS will delete. */
+export interface LeavingKey {
+  readonly keyArn: string;
+  /** Undefined where KMS does not say. */
+  readonly deletedAt: Date | undefined;
+}
+
 /** What KMS answers for keys that are gone or cannot be named any more. */
 const isGone = (error: unknown) => (error as Error).name === 'NotFoundException';
+const MS_PER_DAY = 86_400_000;
 
 /**
- * Schedules the deletion of a tenant's key, and deletes its aliases. From now on nothing can be decrypted with it. May be
- * repeated.
- * @param days until the deletion, 7 to 30.
- * @returns when KMS deletes it; undefined where it is gone already.
+ * Schedules the deletion of a tenant's key and of its copies, and deletes its aliases. From now on nothing can be decrypted
+ * with them. May be repeated.
+ * @param days until the deletion, 7 to 30. KMS begins to count for a key when its last copy is deleted.
+ * @returns the key and its copies; empty where they are gone already.
  * @throws KMS's errors.
  */
 export async function deleteTenantKey(
   keyArn: string,
   tenantId: string,
   days: number,
-): Promise<Date | undefined> {
-  const { DeleteAliasCommand, DescribeKeyCommand, ScheduleKeyDeletionCommand } = await import(
-    '@aws-sdk/client-kms'
-  );
-  const client = await kmsClient(keyArn.split(':')[3]);
+): Promise<readonly LeavingKey[]> {
+  const client = await kmsClient(regionOfKey(keyArn));
+  for (const alias of [tenantKeyAlias(tenantId), formerTenantKeyAlias(tenantId)]) {
+    await deleteAlias(client, alias, keyArn);
+  }
+  // The key first: from then on nobody makes a copy of it.
+  const leaving = await scheduleDeletion(client, keyArn, days);
+  if (!leaving) return [];
+  const copies: LeavingKey[] = [];
+  for (const copyArn of leaving.copies) {
+    const copy = await scheduleDeletion(await kmsClient(regionOfKey(copyArn)), copyArn, days);
+    if (copy) copies.push({ keyArn: copyArn, deletedAt: copy.deletedAt });
+  }
+  const times = copies.flatMap(({ deletedAt }) => (deletedAt ? [deletedAt.getTime()] : []));
+  const afterCopies = times.length > 0 ? new Date(Math.max(...times) + days * MS_PER_DAY) : undefined;
+  return [{ keyArn, deletedAt: leaving.deletedAt ?? afterCopies }, ...copies];
+}
+
+async function deleteAlias(client: KMSClient, AliasName: string, keyArn: string): Promise<void> {
+  const { DeleteAliasCommand, DescribeKeyCommand } = await import('@aws-sdk/client-kms');
   try {
-    const alias = await client.send(new DescribeKeyCommand({ KeyId: tenantKeyAlias(tenantId) }));
-    if (alias.KeyMetadata?.Arn === keyArn)
-      await client.send(new DeleteAliasCommand({ AliasName: tenantKeyAlias(tenantId) }));
+    const { KeyMetadata } = await client.send(new DescribeKeyCommand({ KeyId: AliasName }));
+    if (KeyMetadata?.Arn === keyArn) await client.send(new DeleteAliasCommand({ AliasName }));
   } catch (error) {
     if (!isGone(error)) throw error;
   }
+}
+
+/** @returns undefined where the key is gone. */
+async function scheduleDeletion(
+  client: KMSClient,
+  KeyId: string,
+  days: number,
+): Promise<{ readonly deletedAt: Date | undefined; readonly copies: readonly string[] } | undefined> {
+  const { DescribeKeyCommand, ScheduleKeyDeletionCommand } = await import('@aws-sdk/client-kms');
+  const describe = async () => (await client.send(new DescribeKeyCommand({ KeyId }))).KeyMetadata;
   try {
-    const { KeyMetadata } = await client.send(new DescribeKeyCommand({ KeyId: keyArn }));
-    if (KeyMetadata?.KeyState === 'PendingDeletion') return KeyMetadata.DeletionDate;
-    const { DeletionDate } = await client.send(
-      new ScheduleKeyDeletionCommand({ KeyId: keyArn, PendingWindowInDays: days }),
-    );
-    return DeletionDate;
+    let found = await describe();
+    if (found?.KeyState !== 'PendingDeletion' && found?.KeyState !== 'PendingReplicaDeletion') {
+      await client.send(new ScheduleKeyDeletionCommand({ KeyId, PendingWindowInDays: days }));
+      found = await describe();
+    }
+    const replicas = found?.MultiRegionConfiguration?.ReplicaKeys ?? [];
+    return {
+      deletedAt: found?.DeletionDate,
+      copies: replicas.flatMap(({ Arn }) => (Arn === undefined || Arn === KeyId ? [] : [Arn])),
+    };
   } catch (error) {
     if (!isGone(error)) throw error;
     return undefined;

@@ -66,6 +66,12 @@ export interface FieldKeyEnvironment {
   readonly FIELD_KEY_ARN: string;
 }
 
+/** The function that copies keys of encrypted fields. */
+export interface KeyCopiesEnvironment {
+  /** AWS region of the copies. Absent: there are none. */
+  readonly KEY_COPIES_REGION?: string;
+}
+
 /** The functions that use the caches of their region. */
 export interface CachesEnvironment {
   /** Ids of the region's cells that have a cache, separated by commas. Absent: there is none. */
@@ -251,7 +257,7 @@ export interface FunctionEnvironments {
   'tasks/registry-reconcile': BackupEnvironment;
   'tasks/restore-data': BackupEnvironment & FieldKeyEnvironment;
   'tasks/restore-side': RestoreSideEnvironment;
-  'tasks/rotate-fields': RegistryEnvironment & RegionEnvironment & FieldKeyEnvironment;
+  'tasks/rotate-fields': RegistryEnvironment & RegionEnvironment & FieldKeyEnvironment & KeyCopiesEnvironment;
   'tasks/schema-rollout': RegistryEnvironment & RegionEnvironment;
   'tasks/survey-alerts': RegistryEnvironment & RegionEnvironment;
 }

@@ -58,10 +58,17 @@ export const DEDICATED_SECRETS = 'strata/dedicated/';
 export const DEDICATED_NAMES = 'strata-tenant-';
 
 /** The KMS key of a tenant's encrypted fields. */
-export const tenantKeyAlias = (tenantId: string): string => `alias/${DEDICATED_NAMES}${tenantId}`;
+export const tenantKeyAlias = (tenantId: string): string => `${formerTenantKeyAlias(tenantId)}-fields`;
+
+/** The same of earlier releases, whose keys are of one region. */
+export const formerTenantKeyAlias = (tenantId: string): string => `alias/${DEDICATED_NAMES}${tenantId}`;
 
 /** The KMS key of a region for the encrypted fields of tenants that have none of their own. */
 export const regionFieldKeyAlias = (regionKey: string): string => `alias/strata-${regionKey}-fields`;
+
+/** The same of a region that has a second one: a multi-Region key, which takes the place of the other. */
+export const copiedFieldKeyAlias = (regionKey: string): string =>
+  `${regionFieldKeyAlias(regionKey)}-multi-region`;
 
 /** The KMS key of a region that signs certificates of erasure. */
 export const certificateKeyAlias = (regionKey: string): string => `alias/strata-${regionKey}-certificates`;

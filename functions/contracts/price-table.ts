@@ -109,6 +109,8 @@ export interface Installation {
   readonly customMetrics: number;
   readonly secrets: number;
   readonly keys: number;
+  /** Of each tenant's own key. */
+  readonly keyCopies: number;
 }
 
 /** What a region's bill is computed from. */

@@ -14,7 +14,6 @@ import {
   LEAST_CACHE_GB,
   LEAST_PROXY_ACUS,
   LEAST_PROXY_VCPUS,
-  type RegionPrices,
 } from '../contracts/price-table.ts';
 import type { IsolationModel, Tier } from '../contracts/tenant.ts';
 
@@ -145,7 +144,7 @@ export function billOf(basis: CostBasis, tenants: readonly TenantFigures[], peri
     const { instances, proxy } = hourlyOf(sizeOf(installation, tenant), basis);
     add('dedicated-instances', instances * hours, own);
     add('dedicated-proxy', proxy * hours, own);
-    add('dedicated-fixed', fixedOfDedicated(prices) * months, own);
+    add('dedicated-fixed', fixedOfDedicated(basis) * months, own);
     const storage = (tenant.storageBytes / GB) * prices.storageGbMonth * months;
     add('dedicated-storage', storage, { ...own, source: 'measured' });
     const io = (tenant.requests * assumptions.ioPerRequest) / MILLION;
@@ -223,10 +222,13 @@ export function hourlyOf(
   };
 }
 
-/** Dollars a month of an Enterprise tenant's secrets, alarms and key. */
-export function fixedOfDedicated({ secretMonth, alarmMonth, keyMonth }: RegionPrices): number {
+/** Dollars a month of an Enterprise tenant's secrets, alarms, and key with its copies. */
+export function fixedOfDedicated({
+  prices: { secretMonth, alarmMonth, keyMonth },
+  installation: { keyCopies },
+}: Pick<CostBasis, 'prices' | 'installation'>): number {
   const { secrets, alarmMetrics, keys } = FIXED_OF_DEDICATED;
-  return secrets * secretMonth + alarmMetrics * alarmMonth + keys * keyMonth;
+  return secrets * secretMonth + alarmMetrics * alarmMonth + keys * (1 + keyCopies) * keyMonth;
 }
 
 /** Of burstable and memory-optimised classes: two up to `large`, then four and doubling. */

@@ -156,7 +156,7 @@ function dedicatedRow(basis: CostBasis, name: DatabaseSize, range: Range): strin
   const storageGb = DEDICATED_GB[name];
   const cost =
     (instances + proxy) * HOURS_OF_A_MONTH +
-    fixedOfDedicated(basis.prices) +
+    fixedOfDedicated(basis) +
     storageGb * basis.prices.storageGbMonth;
   return [name, sizeText(size), `${storageGb} GB`, money(cost), rangeText(range), verdict(cost, range)];
 }

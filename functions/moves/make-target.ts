@@ -53,7 +53,7 @@ export async function launchTarget(
     .where('tenant_id', '=', tenantId)
     .executeTakeFirstOrThrow();
   // Before there are rows: none of the tenant's fields is ever encrypted there under another key.
-  await provideFieldKey(registryThere, tenantId, settings.awsRegion);
+  await provideFieldKey(registryThere, tenantId, { awsRegion: settings.awsRegion });
   let previous = stackProgress.optional().parse(cursor);
   for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(pause * 1.5, LONGEST_PAUSE_MS)) {
     // Do not pay for a cluster that is no longer wanted.

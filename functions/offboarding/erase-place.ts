@@ -95,12 +95,11 @@ export async function keysOf(registry: RegistryExecutor, tenantId: string): Prom
 export async function eraseKeys(registry: RegistryExecutor, tenantId: string): Promise<Kept[]> {
   const kept: Kept[] = [];
   for (const arn of await keysOf(registry, tenantId)) {
-    const at = await deleteTenantKey(arn, tenantId, KEY_DELETION_DAYS);
-    if (at) {
+    for (const { keyArn, deletedAt } of await deleteTenantKey(arn, tenantId, KEY_DELETION_DAYS)) {
       kept.push({
-        what: `KMS key ${arn}, disabled`,
+        what: `KMS key ${keyArn}, disabled`,
         count: 1,
-        until: at.toISOString(),
+        until: deletedAt?.toISOString() ?? null,
         why: 'KMS deletes a key after a waiting time. Nothing can be decrypted with it already.',
       });
     }

@@ -30,6 +30,8 @@ import { offboardingTables } from './migrations/0017-offboarding.ts';
 import { credentialRotationTables } from './migrations/0018-credential-rotations.ts';
 import { eventTables } from './migrations/0019-events.ts';
 import { databaseSizeColumns } from './migrations/0020-database-sizes.ts';
+import { personalStatistics } from './migrations/0021-personal-statistics.ts';
+import { keyCopyColumns } from './migrations/0022-key-copies.ts';
 import { lockByName } from './transaction-limits.ts';
 
 /** One migration of the registry. Released ones never change. */
@@ -61,6 +63,8 @@ export const registryMigrations: readonly RegistryMigration[] = [
   { name: '0018-credential-rotations', statements: credentialRotationTables },
   { name: '0019-events', statements: eventTables },
   { name: '0020-database-sizes', statements: databaseSizeColumns },
+  { name: '0021-personal-statistics', statements: personalStatistics },
+  { name: '0022-key-copies', statements: keyCopyColumns },
 ];
 
 /** The registry version of this release: the number of its last migration. */

@@ -562,6 +562,8 @@ export const registryTables = {
     tenant_id: uuid().notNull(),
     created_at: now(),
     retired_at: timestamptz(),
+    /** AWS region that has a copy. */
+    copied_to: text(),
   },
   /** The work that encrypts a tenant's fields again. */
   field_rotations: {

@@ -7,6 +7,7 @@
  *   compliance   each requirement demands an isolation model (contracts/compliance.ts)
  *   tier         the isolation model and the backups that the tier promises (contracts/backup-policy.ts)
  */
+import { isMultiRegion } from '../aws/key-copies.ts';
 import { SEAL_COPY_DAYS } from '../contracts/audit-copies.ts';
 import {
   BACKUP_POLICY,
@@ -16,7 +17,12 @@ import {
   TIERS,
 } from '../contracts/backup-policy.ts';
 import { unsatisfied } from '../contracts/compliance.ts';
-import { DATA_DATABASE, REGISTRY_DATABASE, regionFieldKeyAlias } from '../contracts/names.ts';
+import {
+  copiedFieldKeyAlias,
+  DATA_DATABASE,
+  REGISTRY_DATABASE,
+  regionFieldKeyAlias,
+} from '../contracts/names.ts';
 import { jurisdictionOf, type ResidencySettings, readersOfSize } from '../contracts/residency.ts';
 import type { Tier } from '../contracts/tenant.ts';
 import { tierTerms } from '../contracts/tier-terms.ts';
@@ -286,9 +292,20 @@ function locations(facts: ResidencyFacts, settings: ResidencySettings, at: Date)
   }
   if (users > 0)
     add('user-accounts', `user pool of region ${region}: ${counted(users, 'account')}`, { region });
-  for (const { region: where, keyArn } of facts.keys) add('field-keys', keyArn, { region: where });
+  const copyOfKey = (where: string, from: string) => {
+    const second = settings.regions[from]?.secondRegion;
+    if (second === undefined) return;
+    add('field-keys', `copy of ${where}`, { awsRegion: second }, { rules: ['residency', 'tier'] });
+  };
+  for (const { region: where, keyArn } of facts.keys) {
+    add('field-keys', keyArn, { region: where });
+    if (isMultiRegion(keyArn)) copyOfKey(keyArn, where);
+  }
   if (place && !facts.keys.some((key) => key.region === region)) {
-    add('field-keys', regionFieldKeyAlias(region), { region });
+    const isCopied = settings.regions[region]?.secondRegion !== undefined;
+    const alias = isCopied ? copiedFieldKeyAlias(region) : regionFieldKeyAlias(region);
+    add('field-keys', alias, { region });
+    copyOfKey(alias, region);
   }
   return found;
 }

@@ -13,10 +13,10 @@ export class TenantNotRotatable extends Error {
   override readonly name = 'TenantNotRotatable';
 }
 
-/** Some rotations could not go on, for reasons that need a person or last. The next run tries them again. */
+/** Some rotations, or copies of keys, could not go on, for reasons that need a person or last. The next run tries them again. */
 export class RotationsFailed extends Error {
   override readonly name = 'RotationsFailed';
-  constructor(tenants: number, options?: ErrorOptions) {
-    super(`The fields of ${tenants} tenants could not be encrypted again.`, options);
+  constructor(failures: number, options?: ErrorOptions) {
+    super(`Fields could not be encrypted again, or keys not copied: ${failures} failures.`, options);
   }
 }

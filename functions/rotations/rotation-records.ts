@@ -33,7 +33,7 @@ export interface RotatedTenant {
 
 export interface DueTenant extends RotatedTenant {
   readonly cause: RotationCause;
-  /** It has a dedicated database and no key of its own: `keyArn` is the region's. */
+  /** It has a dedicated database and no key of its own, or none that can be copied where keys are copied. */
   readonly lacksKey: boolean;
 }
 
@@ -54,8 +54,18 @@ export interface Rotation {
   readonly current: { readonly keyArn: string; readonly epoch: number } | undefined;
 }
 
+/** A region with its keys. */
+export interface RegionKeys {
+  /** Key of the region. */
+  readonly region: string;
+  /** ARN of the region's KMS key. */
+  readonly regionKeyArn: string;
+  /** AWS region that has copies of the keys; undefined: none has. */
+  readonly copiedTo?: string | undefined;
+}
+
 /** The placed tenants of a region, with the KMS key that their values are to be under. */
-const placedTenants = (db: RegistrySql, region: string, regionKeyArn: string) =>
+const placedTenants = (db: RegistrySql, { region, regionKeyArn, copiedTo }: RegionKeys) =>
   db
     .selectFrom('tenants as t')
     .innerJoin('tenant_database_routing as r', 'r.tenant_id', 't.tenant_id')
@@ -72,7 +82,15 @@ const placedTenants = (db: RegistrySql, region: string, regionKeyArn: string) =>
         .else(columnValue('tenant_field_keys.key_arn', regionKeyArn))
         .end()
         .as('key_arn'),
-      eb.and([eb('r.isolation_model', '=', 'dedicated'), eb('k.key_arn', 'is', null)]).as('lacks_key'),
+      eb
+        .and([
+          eb('r.isolation_model', '=', 'dedicated'),
+          eb.or([
+            eb('k.key_arn', 'is', null),
+            ...(copiedTo === undefined ? [] : [eb('k.key_arn', 'not like', '%:key/mrk-%')]),
+          ]),
+        ])
+        .as('lacks_key'),
     ])
     .where('t.status', 'in', IN_USE)
     .where('r.region', '=', region);
@@ -86,13 +104,10 @@ const ago = (interval: string) => sql<TimeWithoutZone>`now() - cast(${sql.lit(in
 export async function listDueTenants(
   registry: RegistryExecutor,
   {
-    region,
-    regionKeyArn,
     limit,
     tenantId,
-  }: {
-    readonly region: string;
-    readonly regionKeyArn: string;
+    ...keys
+  }: RegionKeys & {
     readonly limit: number;
     /** Only this one. */
     readonly tenantId?: string | undefined;
@@ -100,7 +115,7 @@ export async function listDueTenants(
 ): Promise<DueTenant[]> {
   const db = registrySql(registry);
   const rows = await db
-    .selectFrom(placedTenants(db, region, regionKeyArn).as('p'))
+    .selectFrom(placedTenants(db, keys).as('p'))
     .leftJoinLateral(
       (eb) =>
         eb
@@ -166,9 +181,9 @@ export async function listDueTenants(
 export async function findRotatedTenant(
   registry: RegistryExecutor,
   tenantId: string,
-  { region, regionKeyArn }: { readonly region: string; readonly regionKeyArn: string },
+  keys: RegionKeys,
 ): Promise<RotatedTenant | undefined> {
-  const row = await placedTenants(registrySql(registry), region, regionKeyArn)
+  const row = await placedTenants(registrySql(registry), keys)
     .where('t.tenant_id', '=', tenantId)
     .executeTakeFirst();
   return row && { tenantId: row.tenant_id, keyArn: row.key_arn, epoch: row.epoch };
@@ -247,7 +262,7 @@ export async function listFreeRotations(
 export async function leaseRotation(
   registry: RegistryExecutor,
   rotationId: string,
-  where: { readonly region: string; readonly regionKeyArn: string },
+  keys: RegionKeys,
 ): Promise<Rotation | undefined> {
   const row = await registrySql(registry)
     .updateTable('field_rotations')
@@ -275,7 +290,7 @@ export async function leaseRotation(
     staleBefore: row.stale_before,
     after: row.after_row ?? undefined,
     ageSeconds: row.age,
-    current: await findRotatedTenant(registry, row.tenant_id, where),
+    current: await findRotatedTenant(registry, row.tenant_id, keys),
   };
 }
 

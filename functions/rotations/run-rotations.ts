@@ -20,14 +20,11 @@ import {
   listDueTenants,
   listFreeRotations,
   noteProgress,
+  type RegionKeys,
   type Rotation,
 } from './rotation-records.ts';
 
-export interface RunRotationsOptions {
-  /** Key of the region. */
-  readonly region: string;
-  /** ARN of the region's KMS key. */
-  readonly regionKeyArn: string;
+export interface RunRotationsOptions extends RegionKeys {
   readonly access: (tenantId: string) => TenantAccess;
   readonly cipher: FieldCipher;
   /** On `performance.now()`'s clock: no page is begun afterwards. */
@@ -62,14 +59,14 @@ export async function runRotations(
   registry: Pick<DataApi, 'query' | 'transaction'>,
   options: RunRotationsOptions,
 ): Promise<RotationRun> {
-  const { region, regionKeyArn, tenantId, deadline, onFailure } = options;
+  const { region, regionKeyArn, copiedTo, tenantId, deadline, onFailure } = options;
   await beginDue(registry, options);
   const run = { completed: 0, continued: 0, values: 0 };
   const free = await listFreeRotations(registry, { region, tenantId, limit: 2 * TENANTS_AT_ONCE });
   for (const rotationId of free) {
     // Each run gets one page further at least.
     if (run.completed + run.continued > 0 && performance.now() > deadline) break;
-    const rotation = await leaseRotation(registry, rotationId, { region, regionKeyArn });
+    const rotation = await leaseRotation(registry, rotationId, { region, regionKeyArn, copiedTo });
     if (!rotation) continue;
     try {
       const { ended, values } = await rotate(registry, rotation, options);
@@ -86,13 +83,16 @@ export async function runRotations(
 
 async function beginDue(
   registry: Pick<DataApi, 'query' | 'transaction'>,
-  { region, regionKeyArn, tenantId, deadline, onFailure }: RunRotationsOptions,
+  { region, regionKeyArn, copiedTo, tenantId, deadline, onFailure }: RunRotationsOptions,
 ): Promise<void> {
-  const due = await listDueTenants(registry, { region, regionKeyArn, tenantId, limit: TENANTS_AT_ONCE });
+  const keys = { region, regionKeyArn, copiedTo };
+  const due = await listDueTenants(registry, { ...keys, tenantId, limit: TENANTS_AT_ONCE });
   for (const tenant of due) {
     try {
-      // It got its database from an earlier release.
-      const keyArn = tenant.lacksKey ? await provideUsableKey(registry, tenant.tenantId) : tenant.keyArn;
+      // It got its database, or its key, from an earlier release.
+      const keyArn = tenant.lacksKey
+        ? await provideUsableKey(registry, tenant.tenantId, copiedTo !== undefined)
+        : tenant.keyArn;
       const startedBy = 'field-rotation';
       await insertRotation(registry, { ...tenant, keyArn, rotationId: randomUUID(), region, startedBy });
     } catch (error) {
@@ -102,10 +102,17 @@ async function beginDue(
   }
 }
 
-function provideUsableKey(registry: Pick<DataApi, 'query'>, tenantId: string): Promise<string> {
-  return provideFieldKey(registry, tenantId, undefined, async (keyArn) => {
-    const { plaintext } = await generateDataKey(keyArn, tenantId);
-    plaintext.fill(0);
+function provideUsableKey(
+  registry: Pick<DataApi, 'query'>,
+  tenantId: string,
+  toBeCopied: boolean,
+): Promise<string> {
+  return provideFieldKey(registry, tenantId, {
+    toBeCopied,
+    requireUsable: async (keyArn) => {
+      const { plaintext } = await generateDataKey(keyArn, tenantId);
+      plaintext.fill(0);
+    },
   });
 }
 

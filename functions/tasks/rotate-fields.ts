@@ -16,6 +16,7 @@ import { TenantUnavailable } from '../placement/errors.ts';
 import { TenantDirectory } from '../placement/tenant-directory.ts';
 import { TenantAccess, TenantRouter } from '../placement/tenant-router.ts';
 import { registryFromEnvironment } from '../registry/data-api.ts';
+import { copyKeys } from '../rotations/copy-keys.ts';
 import { RotationsFailed } from '../rotations/errors.ts';
 import { runRotations } from '../rotations/run-rotations.ts';
 import { FieldCipher } from '../tenant-data/field-cipher.ts';
@@ -29,7 +30,8 @@ const RUN_MS = 45_000;
 const POOL_CAP = 20;
 
 /**
- * The task of the schedule `field-rotation`: encrypts fields of tenants again, as a request of the tenant would.
+ * The task of the schedule `field-rotation`: copies keys to the second region, and encrypts fields of tenants again, as a
+ * request of the tenant would.
  * @throws {RotationsFailed} at the end of the run, which raises the function's alarm.
  */
 export const handler = async (input: unknown) => {
@@ -43,13 +45,25 @@ export const handler = async (input: unknown) => {
   });
   const router = new TenantRouter(new TenantDirectory(registry), pools, { regionKey: region });
   const failures: unknown[] = [];
+  const deadline = performance.now() + RUN_MS;
+  const { KEY_COPIES_REGION: copiedTo } = process.env;
+  const regionKeyArn = variable<FieldKeyEnvironment>('FIELD_KEY_ARN');
   try {
+    const onNotCopied = (id: string | undefined, error: unknown) => {
+      failures.push(error);
+      logger.error('a key was not copied', { tenantId: id, error: error as Error });
+    };
+    const keys =
+      copiedTo === undefined
+        ? 0
+        : await copyKeys(registry, { region, regionKeyArn, copiedTo, deadline, onFailure: onNotCopied });
     const run = await runRotations(registry, {
       region,
-      regionKeyArn: variable<FieldKeyEnvironment>('FIELD_KEY_ARN'),
+      regionKeyArn,
+      copiedTo,
       access: (id) => new TenantAccess(id, id, router),
       cipher: new FieldCipher(),
-      deadline: performance.now() + RUN_MS,
+      deadline,
       tenantId,
       ...(settleSeconds === undefined ? {} : { settleSeconds }),
       onDamaged: (id, error) => logger.critical(ALERTS.isolation, { tenantId: id, reason: error.message }),
@@ -58,8 +72,8 @@ export const handler = async (input: unknown) => {
         logger.error('fields were not encrypted again', { tenantId: id, error: error as Error });
       },
     });
-    if (run.values > 0 || failures.length > 0) {
-      logger.info('field rotation', { ...run, failures: failures.length });
+    if (run.values > 0 || keys > 0 || failures.length > 0) {
+      logger.info('field rotation', { ...run, keys, failures: failures.length });
     }
     const lasting = failures.filter(isLasting);
     if (lasting.length > 0) throw new RotationsFailed(lasting.length, { cause: lasting[0] });

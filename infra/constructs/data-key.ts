@@ -8,9 +8,14 @@ import type { Construct } from 'constructs';
  * their data is unreadable.
  */
 export class DataKey extends Key {
-  constructor(scope: Construct, id: string, props: { readonly description: string }) {
+  /** @param props `multiRegion`: it can have copies in other regions. A key never becomes one. */
+  constructor(
+    scope: Construct,
+    id: string,
+    props: { readonly description: string; readonly multiRegion?: boolean },
+  ) {
     super(scope, id, {
-      description: props.description,
+      ...props,
       enableKeyRotation: true,
       removalPolicy: RemovalPolicy.RETAIN,
     });

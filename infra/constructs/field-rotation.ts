@@ -22,7 +22,8 @@ export interface FieldRotationProps {
 }
 
 /**
- * The worker that encrypts fields again: after a move to another key, when data keys are old, and on request. It enters
+ * The worker that copies keys to the second region, and encrypts fields again: after a move to another key, when data keys
+ * are old, and on request. It enters
  * tenants with the roles of requests, so it can do nothing to a tenant's rows that a request could not.
  */
 export class FieldRotation extends Construct {
@@ -35,7 +36,12 @@ export class FieldRotation extends Construct {
       description: 'Encrypts the fields of tenants again',
       timeout: Duration.minutes(2),
       network: network.forTasks,
-      environment: { ...registry.writerEnvironment, REGION_KEY: region.key, ...fieldKeys.environment },
+      environment: {
+        ...registry.writerEnvironment,
+        REGION_KEY: region.key,
+        ...fieldKeys.environment,
+        ...fieldKeys.copyEnvironment,
+      },
     });
     registry.grantWrite(task);
     for (const cell of cells) cell.grantStarter(task);
@@ -45,6 +51,7 @@ export class FieldRotation extends Construct {
     );
     fieldKeys.grantUse(task);
     fieldKeys.grantProvide(task);
+    fieldKeys.grantCopy(task);
     elsewhere.grantOpenFields(task);
     new TaskSchedule(this, 'Schedule', {
       name: `strata-${region.key}-field-rotation`,

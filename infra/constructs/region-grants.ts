@@ -4,6 +4,7 @@ import type { Construct } from 'constructs';
 import type { RegionsEnvironment, RegistryAddress } from '../../functions/contracts/environments.ts';
 import {
   cellSecretName,
+  copiedFieldKeyAlias,
   DEDICATED_NAMES,
   DEDICATED_SECRETS,
   REGISTRY_DATABASE,
@@ -111,7 +112,8 @@ export class RegionGrants {
   /** May decrypt fields that were encrypted there, before their tenant moved here. */
   grantOpenFields(grantee: IGrantable): void {
     for (const { key, awsRegion } of this.#others) {
-      grantTenantKeys(grantee, this.#stack, awsRegion, ['kms:Decrypt'], [regionFieldKeyAlias(key)]);
+      const aliases = [regionFieldKeyAlias(key), copiedFieldKeyAlias(key)];
+      grantTenantKeys(grantee, this.#stack, awsRegion, ['kms:Decrypt'], aliases);
     }
   }
 

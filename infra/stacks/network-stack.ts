@@ -28,7 +28,7 @@ export class NetworkStack extends Stack {
     this.key = new DataKey(this, 'Key', {
       description: `Strata ${region.key}: clusters, secrets and backups`,
     });
-    this.fieldKeys = new FieldKeys(this, 'Fields', region.key);
+    this.fieldKeys = new FieldKeys(this, 'Fields', region.key, config.backups.secondRegions?.[region.key]);
     this.network = new RegionNetwork(this, 'Network', region, config);
     this.secrets = new RunTimeSecrets(this, 'Secrets', this.key.keyArn);
     if (config.regions.length > 1) this.#tellLinks();

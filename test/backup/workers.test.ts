@@ -66,6 +66,27 @@ const lane = (number: Lane, deadlines = unhurried()) => copyParts(backup.context
 const slowly = (afterMs = 100) =>
   world.bucket.disturb(({ method }) => (method === 'PUT' ? { kind: 'pass', afterMs } : { kind: 'pass' }));
 
+/** Holds every upload but the first `parts` until it is called: however slow the machine is, the copy has not ended before. */
+function holdUploads(parts: number): () => void {
+  const { promise: released, resolve } = Promise.withResolvers<void>();
+  let begun = 0;
+  world.bucket.disturb(({ method }) => {
+    if (method !== 'PUT') return { kind: 'pass' };
+    begun += 1;
+    return begun > parts ? { kind: 'pass', after: released } : { kind: 'pass' };
+  });
+  return resolve;
+}
+
+/** Sessions of workers that have a snapshot. */
+async function snapshotsHeld(): Promise<number> {
+  const { rows } = await superuser.query(
+    `SELECT count(*)::int AS held FROM pg_stat_activity
+     WHERE datname = current_database() AND usename = 'strata_owner' AND backend_xmin IS NOT NULL`,
+  );
+  return rows[0].held;
+}
+
 async function finish(): Promise<BackupManifest> {
   await finishBackup(backup.context());
   return readManifest(world.bucket.store, backup);
@@ -230,7 +251,7 @@ test('a worker that was assumed dead completes no part after its lane has a new 
 describe('a backup does not block', () => {
   test('DDL on the tables; the next attempt begins after it', async () => {
     await plan();
-    slowly(200);
+    const release = holdUploads(2);
     const copying = world.copy(backup);
     await until(async () => (await partsDone()) > 0);
     const owner = await tenant.database.connect('owner');
@@ -243,7 +264,7 @@ describe('a backup does not block', () => {
       ]);
     });
     expect(performance.now() - start).toBeLessThan(4_000);
-    world.bucket.disturb(undefined);
+    release();
     await copying;
     expect(await record()).toMatchObject({ attempt: 2 });
     await expectWhole(await finish(), await now());
@@ -251,15 +272,17 @@ describe('a backup does not block', () => {
 
   test('a move that is committed meanwhile; the next attempt reads the new place', async () => {
     await plan();
-    slowly(200);
+    const release = holdUploads(2);
     const copying = world.copy(backup);
     await until(async () => (await partsDone()) > 0);
+    expect(await snapshotsHeld()).toBeGreaterThan(0);
     await superuser.query('UPDATE tenancy.placement SET epoch = epoch + 1 WHERE tenant_id = $1', [
       tenant.tenantId,
     ]);
-    await until(async () => (await record())?.attempt === 2);
-    world.bucket.disturb(undefined);
+    await until(async () => (await snapshotsHeld()) === 0);
+    release();
     await copying;
+    expect(await record()).toMatchObject({ attempt: 2 });
     expect(await finish()).toMatchObject({ placement: { epoch: 2 } });
   });
 

@@ -34,6 +34,8 @@ export class OwnPlatform {
   readonly stateDir: string;
   readonly #project: string;
   readonly #environment: Readonly<Record<string, string>>;
+  /** Of its home region. */
+  readonly awsRegion: string;
   #process: ChildProcess | undefined;
   #ports: readonly [number, number] = [0, 0];
   #printed = '';
@@ -43,7 +45,9 @@ export class OwnPlatform {
     project: string,
     directory = mkdtempSync(join(tmpdir(), 'strata-boot-')),
     environment: Readonly<Record<string, string>> = {},
+    awsRegion = 'us-east-1',
   ) {
+    this.awsRegion = awsRegion;
     this.#project = project;
     this.#environment = environment;
     this.directory = directory;
@@ -67,7 +71,7 @@ export class OwnPlatform {
   get states(): SFNClient {
     return new SFNClient({
       endpoint: this.awsUrl,
-      region: 'us-east-1',
+      region: this.awsRegion,
       credentials: { accessKeyId: 'any', secretAccessKey: 'any' },
       maxAttempts: 1,
     });

@@ -1,8 +1,15 @@
 import { randomUUID } from 'node:crypto';
+import { CreateKeyCommand, DescribeKeyCommand, DisableKeyCommand, KMSClient } from '@aws-sdk/client-kms';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { generateDataKey, unwrapDataKey } from '../../functions/aws/data-keys.ts';
+import { KeyUnavailable, WrappedKeyInvalid } from '../../functions/aws/errors.ts';
+import { copyIn, copyKey, isMultiRegion } from '../../functions/aws/key-copies.ts';
+import { deleteTenantKey, provideTenantKey } from '../../functions/aws/tenant-keys.ts';
+import { keysOf } from '../../functions/offboarding/erase-place.ts';
 import type { TenantAccess } from '../../functions/placement/tenant-router.ts';
 import { findTenantKey } from '../../functions/registry/field-keys.ts';
 import { getRotation } from '../../functions/registry/field-rotations.ts';
+import { copyKeys } from '../../functions/rotations/copy-keys.ts';
 import { RotationInProgress } from '../../functions/rotations/errors.ts';
 import { requestRotation } from '../../functions/rotations/request-rotation.ts';
 import { rotatePage } from '../../functions/rotations/rotate-values.ts';
@@ -315,4 +322,100 @@ test('a rotation under another key looks once more when requests of the former p
   await encryptUnder(tenant, await keys.newKey());
   expect(await run(tenant.tenantId, { settleSeconds: 0 })).toMatchObject({ completed: 1 });
   expect(await keysInUse(tenant)).toEqual(new Set([keys.regionKeyArn]));
+});
+
+describe('a region whose keys are copied to a second AWS region', () => {
+  const copiedTo = 'us-west-2';
+  const copy = (regionKeyArn: string, onFailure: (tenantId: string | undefined) => void = () => {}) =>
+    copyKeys(registry, {
+      region: 'us',
+      regionKeyArn,
+      copiedTo,
+      deadline: performance.now() + 30_000,
+      onFailure,
+    });
+  const there = () => new KMSClient({ region: copiedTo });
+  const stateThere = async (keyArn: string) => {
+    const { KeyMetadata } = await there().send(new DescribeKeyCommand({ KeyId: copyIn(copiedTo, keyArn) }));
+    return KeyMetadata?.KeyState;
+  };
+  const multiRegionKey = async (region = 'us-east-1') => {
+    const { KeyMetadata } = await new KMSClient({ region }).send(new CreateKeyCommand({ MultiRegion: true }));
+    return KeyMetadata?.Arn as string;
+  };
+
+  test('replaces a tenant’s key that cannot be copied, encrypts again under the new one, and copies it', async () => {
+    const tenant = tenantOf('dedicated');
+    // As an earlier release has made it.
+    const former = await keys.newKey();
+    await registry.query(
+      'UPDATE tenant_field_keys SET key_arn = :former WHERE tenant_id = :id::uuid AND retired_at IS NULL',
+      { former, id: tenant.tenantId },
+    );
+    await encryptUnder(tenant, former);
+    const before = await shown(tenant);
+    const regionKeyArn = await multiRegionKey();
+    await run(tenant.tenantId, { regionKeyArn, copiedTo });
+    const own = (await findTenantKey(registry, tenant.tenantId)) as string;
+    expect([isMultiRegion(former), isMultiRegion(own)]).toEqual([false, true]);
+    expect(await keysInUse(tenant)).toEqual(new Set([own]));
+    expect(await shown(tenant)).toEqual(before);
+    // The former one is still the tenant's, for its backups, and is deleted with it.
+    expect(await keysOf(registry, tenant.tenantId)).toEqual(expect.arrayContaining([former, own]));
+
+    expect(await copy(regionKeyArn)).toBe(1);
+    expect(await Promise.all([stateThere(regionKeyArn), stateThere(own)])).toEqual(['Enabled', 'Enabled']);
+    expect(await copy(regionKeyArn)).toBe(0);
+    // The record of a copy was lost with a container, or was not written by an earlier release.
+    await registry.query('UPDATE tenant_field_keys SET copied_to = NULL');
+    expect(await copy(regionKeyArn)).toBe(1);
+    expect(await run(tenant.tenantId, { regionKeyArn, copiedTo })).toMatchObject({ values: 0 });
+  });
+
+  test('reports a key that cannot be copied, and copies the others', async () => {
+    const tenant = tenantOf('dedicated');
+    const own = (await findTenantKey(registry, tenant.tenantId)) as string;
+    await registry.query('UPDATE tenant_field_keys SET copied_to = NULL');
+    const failed: (string | undefined)[] = [];
+    await keys.disable(own);
+    try {
+      expect(await copy(keys.regionKeyArn, (tenantId) => failed.push(tenantId))).toBe(0);
+    } finally {
+      await keys.enable(own);
+    }
+    // The region's key is of one region: no deployment gives such a one to be copied.
+    expect(failed).toEqual([undefined, tenant.tenantId]);
+  });
+
+  test('is read where its copies are, while nothing of the region itself answers', async () => {
+    // The lost region is the other one here: this process is in the region of the copies.
+    const lost = await multiRegionKey(copiedTo);
+    const { plaintext, wrapped } = await generateDataKey(lost, 'a tenant');
+    await copyKey(lost, 'us-east-1', undefined);
+    await there().send(new DisableKeyCommand({ KeyId: lost }));
+    expect((await unwrapDataKey(lost, wrapped, 'a tenant')).equals(plaintext)).toBe(true);
+    await expect(unwrapDataKey(lost, wrapped, 'another tenant')).rejects.toThrow(WrappedKeyInvalid);
+    // Without a copy, the region itself is asked.
+    const elsewhere = await multiRegionKey(copiedTo);
+    const other = await generateDataKey(elsewhere, 'a tenant');
+    expect((await unwrapDataKey(elsewhere, other.wrapped, 'a tenant')).equals(other.plaintext)).toBe(true);
+  });
+
+  test('an erasure deletes a tenant’s key with its copies: neither decrypts from then on', async () => {
+    const keyArn = await provideTenantKey('11111111-1111-4111-8111-111111111111');
+    const { wrapped } = await generateDataKey(keyArn, 'a tenant');
+    await copyKey(keyArn, copiedTo, '11111111-1111-4111-8111-111111111111');
+    const erase = () => deleteTenantKey(keyArn, '11111111-1111-4111-8111-111111111111', 7);
+    const leaving = await erase();
+    expect(leaving.map((key) => key.keyArn)).toEqual([keyArn, copyIn(copiedTo, keyArn)]);
+    const [own, copied] = leaving.map(({ deletedAt }) => deletedAt?.getTime() ?? 0) as [number, number];
+    // KMS counts the days of a key when its copies are gone.
+    expect(own - copied).toBe(7 * 86_400_000);
+    expect(await erase()).toEqual(leaving);
+    expect(await stateThere(keyArn)).toBe('PendingDeletion');
+    await expect(unwrapDataKey(keyArn, wrapped, 'a tenant')).rejects.toThrow(KeyUnavailable);
+    await expect(copyKey(keyArn, 'eu-west-1', undefined)).rejects.toMatchObject({
+      name: 'KMSInvalidStateException',
+    });
+  });
 });

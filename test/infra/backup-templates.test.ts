@@ -387,3 +387,77 @@ describe('snapshots of clusters by AWS Backup', () => {
     ).toEqual([]);
   });
 });
+
+describe('keys of encrypted fields, where backups are copied to a second region', () => {
+  const worker = (assembly: Assembly) => functionOf(assembly, 'tasks/rotate-fields').Properties;
+  const variables = (assembly: Assembly) =>
+    (worker(assembly).Environment as { Variables: Record<string, unknown> }).Variables;
+  const statementsWith = (assembly: Assembly, action: string) =>
+    allowStatements(assembly.resources).filter(({ statement }) =>
+      listOf(statement.Action).map(text).includes(action),
+    );
+
+  test('the region has a multi-Region key, and its key of before decrypts only what it has encrypted', () => {
+    const keys = (assembly: Assembly) =>
+      ofType(assembly, 'AWS::KMS::Key').filter(({ Properties }) =>
+        /encrypted fields/.test(String(Properties.Description)),
+      );
+    expect(keys(plain).map(({ Properties }) => Properties.MultiRegion)).toEqual([undefined]);
+    expect(keys(guarded).map(({ Properties }) => Properties.MultiRegion)).toEqual([undefined, true]);
+    // A changed logical id would replace the key.
+    expect(keys(guarded)[0]?.logicalId).toBe(keys(plain)[0]?.logicalId);
+    const aliases = ofType(guarded, 'AWS::KMS::Alias').filter(({ Properties }) =>
+      text(Properties.TargetKeyId).includes(String(keys(guarded)[1]?.logicalId)),
+    );
+    expect(aliases.map(({ Properties }) => Properties.AliasName)).toEqual([
+      'alias/strata-us-fields-multi-region',
+    ]);
+    expect(text(variables(guarded).FIELD_KEY_ARN)).toContain(String(keys(guarded)[1]?.logicalId));
+  });
+
+  test('the worker alone copies keys, of the region and of tenants, to that region only', () => {
+    expect([variables(plain).KEY_COPIES_REGION, variables(guarded).KEY_COPIES_REGION]).toEqual([
+      undefined,
+      'us-west-2',
+    ]);
+    expect(statementsWith(plain, 'kms:ReplicateKey')).toEqual([]);
+    const copying = statementsWith(guarded, 'kms:ReplicateKey');
+    const there = { 'kms:ReplicaRegion': 'us-west-2' };
+    expect(copying.map(({ statement }) => statement.Condition)).toEqual([
+      { StringEquals: there },
+      { StringEquals: { ...there, 'aws:ResourceTag/strata:component': 'tenant-field-key' } },
+    ]);
+    for (const { roles } of copying)
+      expect(roles.map((role) => `<${role}.Arn>`)).toEqual([text(worker(guarded).Role)]);
+  });
+
+  test('functions that open fields decrypt with copies that are in their region, for a tenant only', () => {
+    const tag = { 'aws:ResourceTag/strata:component': 'field-key-copy' };
+    const opening = statementsWith(plain, 'kms:Decrypt').filter(({ statement }) =>
+      JSON.stringify(statement.Condition ?? {}).includes('field-key-copy'),
+    );
+    expect(opening.map(({ roles }) => roles.join().replace(/[0-9A-F]{8}.*/, '')).sort()).toEqual([
+      'FieldRotationTaskRole',
+      'PeopleRole',
+      'RestoresdataRole',
+    ]);
+    for (const { statement } of opening) {
+      expect([listOf(statement.Action), statement.Condition]).toEqual([
+        ['kms:Decrypt'],
+        { Null: { 'kms:EncryptionContext:tenantId': 'false' }, StringEquals: tag },
+      ]);
+    }
+  });
+
+  test('offboarding deletes copies of tenants’ keys, never that of the region’s; also in a former second region', () => {
+    const deleting = statementsWith(plain, 'kms:ScheduleKeyDeletion').filter(({ statement }) =>
+      listOf(statement.Resource).some((one) => text(one).startsWith('arn:aws:kms:*:')),
+    );
+    expect(deleting.map(({ statement }) => statement.Condition)).toEqual([
+      {
+        StringEquals: { 'aws:ResourceTag/strata:component': 'field-key-copy' },
+        Null: { 'aws:ResourceTag/strata:tenant-id': 'false' },
+      },
+    ]);
+  });
+});

@@ -27,7 +27,7 @@ test('the bill counts the secrets and alarms of a dedicated database as its temp
 });
 
 test('docs/deploy.md has the price of each size that the bill has', () => {
-  const fixed = fixedOfDedicated(basis.prices);
+  const fixed = fixedOfDedicated(basis);
   const { secrets, alarms, alarmMetrics: metrics } = FIXED_OF_DEDICATED;
   expect(deployPage).toContain(
     `contains ${secrets} secrets, ${alarms} alarms of ${metrics} metrics and a key: ${fixed.toFixed(2)}.`,

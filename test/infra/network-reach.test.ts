@@ -17,9 +17,9 @@ const REGIONS: Readonly<Record<string, string>> = {
 const regionOf = ({ stack }: Pick<Found, 'stack'>): string =>
   REGIONS[/^Strata-(?:Link-)?(\w+)/.exec(stack)?.[1] ?? ''] ?? 'us-east-1';
 
-/** Lambda itself attaches networks and writes logs; other services use keys for the function. */
+/** Lambda itself attaches networks and writes logs; KMS makes its own role; other services use keys for the function. */
 const isCalledByFunction = (statement: Statement, action: string): boolean =>
-  !/^(?:ec2|logs):/.test(action) && !JSON.stringify(statement.Condition ?? {}).includes('kms:ViaService');
+  !/^(?:ec2|logs|iam):/.test(action) && !JSON.stringify(statement.Condition ?? {}).includes('kms:ViaService');
 
 /** Services, by region, that the function's role lets it call: `secretsmanager in eu-west-1`. */
 function servicesOf(one: Found): Set<string> {

@@ -263,7 +263,11 @@ test('fields that were encrypted in another region are decrypted by requests and
         expect(statement.Condition).toEqual({
           Null: { 'kms:EncryptionContext:tenantId': 'false' },
           'ForAnyValue:StringLike': {
-            'kms:ResourceAliases': ['alias/strata-tenant-*', 'alias/strata-eu-fields'],
+            'kms:ResourceAliases': [
+              'alias/strata-tenant-*',
+              'alias/strata-eu-fields',
+              'alias/strata-eu-fields-multi-region',
+            ],
           },
         });
         return roles.join().replace(/[0-9A-F]{8}/g, '');

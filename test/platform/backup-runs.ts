@@ -32,7 +32,7 @@ export async function executionOf(states: SFNClient, executionArn: string) {
       const execution = await states.send(new DescribeExecutionCommand({ executionArn }));
       return execution.status !== 'RUNNING' && execution;
     },
-    { timeout: 90_000, interval: ASK_EVERY_MS },
+    { timeout: 180_000, interval: ASK_EVERY_MS },
   );
 }
 

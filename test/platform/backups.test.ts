@@ -86,7 +86,7 @@ test('a daily run backs up every tenant that is due; one that fails is named and
   expect(outcomes(await backupsOf(starter))).toEqual(['succeeded']);
   expect(outcomes(await backupsOf(damaged))).toEqual(['failed', 'succeeded']);
   expect(outcomes(await backupsOf(business))).toEqual(['succeeded']);
-}, 180_000);
+}, 300_000);
 
 const DEMO: readonly [slug: string, tier: Tier, model: string][] = [
   ['initech', 'starter', 'shared'],

@@ -6,6 +6,8 @@ import pg from 'pg';
 export interface PlatformAt {
   readonly stateDir: string;
   readonly awsUrl: string;
+  /** us-east-1 when absent. */
+  readonly awsRegion?: string;
 }
 
 export interface ClusterRecord {
@@ -15,9 +17,12 @@ export interface ClusterRecord {
 }
 
 /** The platform's clusters with that database; those with tenants' data when absent. */
-export async function clusters({ awsUrl }: PlatformAt, databaseName = 'strata'): Promise<ClusterRecord[]> {
+export async function clusters(
+  { awsUrl, awsRegion }: PlatformAt,
+  databaseName = 'strata',
+): Promise<ClusterRecord[]> {
   const { DescribeDBClustersCommand, RDSClient } = await import('@aws-sdk/client-rds');
-  const rds = new RDSClient(administrator(awsUrl));
+  const rds = new RDSClient(administrator(awsUrl, awsRegion));
   const { DBClusters = [] } = await rds.send(new DescribeDBClustersCommand({}));
   return DBClusters.filter(({ DatabaseName }) => DatabaseName === databaseName).map((cluster) => ({
     clusterIdentifier: (cluster.DBClusterIdentifier ?? '').replace(/^strata-tenant-.*/, 'dedicated'),
@@ -63,7 +68,7 @@ export async function inDatabases(
   return rows;
 }
 
-export function administrator(endpoint: string) {
+export function administrator(endpoint: string, region = 'us-east-1') {
   const credentials = { accessKeyId: 'administrator', secretAccessKey: 'local' };
-  return { endpoint, region: 'us-east-1', credentials };
+  return { endpoint, region, credentials };
 }

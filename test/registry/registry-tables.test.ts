@@ -1,6 +1,8 @@
 import { globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { expect, test } from 'vitest';
+import type pg from 'pg';
+import { describe, expect, test } from 'vitest';
+import { personalStatistics } from '../../functions/registry/migrations/0021-personal-statistics.ts';
 import { registryTables } from '../../functions/registry/registry-tables.ts';
 import { ownRegistry } from '../own-registry.ts';
 import type { TestDatabase } from '../test-database.ts';
@@ -59,6 +61,61 @@ test('the types of queries and the migrated tables have the same columns, types,
     column.column === 'data_residency' ? { ...column, values: [] } : column,
   );
   expect(defined.sort(byName)).toEqual(found.sort(byName));
+});
+
+describe('the planner’s statistics', () => {
+  const WORD = 'planted-person';
+  const quoting = async (superuser: pg.Client) => {
+    await superuser.query('ANALYZE');
+    const { rows } = await superuser.query<{ place: string }>(
+      `SELECT concat_ws('.', tablename, attname) AS place FROM pg_stats
+       WHERE schemaname = 'public' AND concat(most_common_vals::text, histogram_bounds::text) LIKE $1 ORDER BY 1`,
+      [`%${WORD}%`],
+    );
+    return rows.map(({ place }) => place);
+  };
+
+  test('quote nobody, and what an earlier version has sampled is gone', async () => {
+    const superuser = await database.connect('superuser');
+    const subjects = Array.from({ length: 3 }, (_, n) => `${WORD}-${n}`);
+    for (const subject of subjects) {
+      const { rows } = await superuser.query<{ tenant_id: string }>(
+        `INSERT INTO tenants (tenant_name, tenant_slug, isolation_model, subscription_tier, status_reason, admin_email,
+                              billing_email, home_region)
+         VALUES ($1::text, replace(gen_random_uuid()::text, '-', ''), 'shared', 'starter', $1, $1, $1, 'us')
+         RETURNING tenant_id`,
+        [subject],
+      );
+      await superuser.query(
+        `INSERT INTO tenant_users (tenant_id, email, role, external_auth_id) VALUES ($1, $2::text, 'admin', $2)`,
+        [rows[0]?.tenant_id, subject],
+      );
+      await superuser.query('INSERT INTO tenant_choices (subject, tenant_id) VALUES ($2, $1)', [
+        rows[0]?.tenant_id,
+        subject,
+      ]);
+      await superuser.query('INSERT INTO account_requests (email, reason) VALUES ($1::text, $1)', [subject]);
+      await superuser.query(
+        `INSERT INTO control_idempotency_keys (idempotency_key, actor, request_hash, response_body)
+         VALUES (gen_random_uuid()::text, 'operator', 'hash', jsonb_build_object('email', $1::text))`,
+        [subject],
+      );
+    }
+    expect(await quoting(superuser)).toEqual([]);
+
+    // As a registry of version 20 has them.
+    const { rows } = await superuser.query<{ table: string; column: string }>(
+      `SELECT attrelid::regclass::text AS table, attname AS column FROM pg_attribute JOIN pg_class c ON c.oid = attrelid
+       WHERE attstattarget = 0 AND c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace`,
+    );
+    for (const { table, column } of rows)
+      await superuser.query(`ALTER TABLE ${table} ALTER COLUMN ${column} SET STATISTICS 100`);
+    await superuser.query('ALTER INDEX idx_tenant_users_lower_email ALTER COLUMN 1 SET STATISTICS 100');
+    const places = rows.map(({ table, column }) => `${table}.${column}`);
+    expect(await quoting(superuser)).toEqual([...places, 'idx_tenant_users_lower_email.lower'].sort());
+    for (const statement of personalStatistics) await superuser.query(statement);
+    expect(await quoting(superuser)).toEqual([]);
+  });
 });
 
 test('no query of the registry casts a parameter by hand: its column says the type', () => {

@@ -95,7 +95,13 @@ describe('where the data is', () => {
       { kind: 'cache' },
       { kind: 'secrets' },
       { kind: 'user-accounts', where: 'user pool of region us: 2 accounts' },
-      { kind: 'field-keys', where: 'alias/strata-us-fields' },
+      { kind: 'field-keys', where: 'alias/strata-us-fields-multi-region', awsRegion: 'us-east-1' },
+      {
+        kind: 'field-keys',
+        where: 'copy of alias/strata-us-fields-multi-region',
+        region: null,
+        awsRegion: 'us-west-2',
+      },
     ]);
     expect(data.every(({ violates }) => violates.length === 0)).toBe(true);
     expect(violations).toEqual([]);
@@ -140,6 +146,14 @@ describe('where the data is', () => {
     ]);
     expect(data.filter(({ kind }) => kind === 'field-keys')).toMatchObject([{ where: 'arn of its key' }]);
     expect(violations).toEqual([]);
+    const keyArn = 'arn:aws:kms:us-east-1:000000000000:key/mrk-1';
+    const copied = report(facts('enterprise', dedicated, { keys: [{ region: 'us', keyArn }] }));
+    expect(copied.data.filter(({ kind }) => kind === 'field-keys')).toMatchObject([
+      { where: keyArn, awsRegion: 'us-east-1' },
+      { where: `copy of ${keyArn}`, awsRegion: 'us-west-2' },
+    ]);
+    const alone = report(known, settings({ backups: { undoHours: 72 } }));
+    expect(alone.data.filter(({ kind }) => kind === 'field-keys')).toHaveLength(1);
     const small = facts('enterprise', place({ ...dedicated, databaseSize: 'small', hasReaders: false }));
     expect(kinds(small)).not.toContain('read-replicas');
   });
@@ -274,6 +288,7 @@ describe('what violates a rule', () => {
           rule: 'residency',
           detail: `The object-backup-copies in ${second} are outside of the European Union.`,
         },
+        { rule: 'residency', detail: `The field-keys in ${second} are outside of the European Union.` },
       ]);
       // It would also concern a tenant that becomes Enterprise.
       const business = place({ isolationModel: 'schema', region: 'eu', cellId: 'eu-1' });

@@ -15,11 +15,12 @@ import {
   KMSClient,
   ListResourceTagsCommand,
   ReEncryptCommand,
+  ReplicateKeyCommand,
   ScheduleKeyDeletionCommand,
   SignCommand,
   VerifyCommand,
 } from '@aws-sdk/client-kms';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { type FixtureStack, role } from './assembly.ts';
 import { type EndpointFixture, startEndpoint } from './endpoint-fixture.ts';
 
@@ -77,6 +78,32 @@ const keysStack: FixtureStack = {
         Action: ['kms:CreateAlias', 'kms:EnableKeyRotation'],
         Resource: KEYS,
         Condition: { StringEquals: { 'aws:ResourceTag/strata:component': TAG } },
+      },
+    ]),
+    ...role('Copies', [
+      {
+        Action: 'kms:ReplicateKey',
+        Resource: KEYS,
+        Condition: {
+          StringEquals: { 'kms:ReplicaRegion': 'us-west-2', 'aws:ResourceTag/strata:component': TAG },
+        },
+      },
+      {
+        Action: 'kms:CreateKey',
+        Resource: '*',
+        Condition: { StringEquals: { 'aws:RequestedRegion': 'us-west-2' } },
+      },
+      {
+        Action: 'kms:TagResource',
+        Resource: 'arn:aws:kms:us-west-2:000000000000:key/*',
+        Condition: { StringEquals: { 'aws:RequestTag/strata:component': 'copy' } },
+      },
+    ]),
+    ...role('Reads', [
+      {
+        Action: 'kms:Decrypt',
+        Resource: 'arn:aws:kms:us-west-2:000000000000:key/*',
+        Condition: { StringEquals: { 'aws:ResourceTag/strata:component': 'copy' } },
       },
     ]),
     ...role('Uses', [
@@ -275,4 +302,79 @@ test('the key of a tenant that is offboarded: its alias goes at once, and only k
   await expect(deleting.send(new DeleteAliasCommand({ AliasName: 'alias/strata-us' }))).rejects.toMatchObject(
     denied,
   );
+});
+
+describe('a multi-Region key', () => {
+  const WEST = 'us-west-2';
+  const CopyTags = [{ TagKey: 'strata:component', TagValue: 'copy' }];
+  const multiRegionKey = async () => {
+    const command = new CreateKeyCommand({ MultiRegion: true, Tags });
+    return (await kms().send(command)).KeyMetadata?.Arn as string;
+  };
+  const inWest = (keyArn: string) => keyArn.replace('us-east-1', WEST);
+  const stateOf = async (KeyId: string) => {
+    const { KeyMetadata } = await kms(undefined, KeyId.split(':')[3]).send(new DescribeKeyCommand({ KeyId }));
+    return KeyMetadata?.KeyState;
+  };
+
+  test('is copied with its tag to the region that the rights name, and decrypts there, also after a restart', async () => {
+    const KeyId = await multiRegionKey();
+    const copy = (ReplicaRegion: string, copyTags = CopyTags, key = KeyId) =>
+      kms('Copies').send(new ReplicateKeyCommand({ KeyId: key, ReplicaRegion, Tags: copyTags }));
+    await expect(copy('eu-west-1')).rejects.toMatchObject(denied);
+    await expect(copy(WEST, Tags)).rejects.toMatchObject(denied);
+    await expect(copy(WEST, CopyTags, await tenantKey('single'))).rejects.toMatchObject({
+      name: 'UnsupportedOperationException',
+    });
+    expect((await copy(WEST)).ReplicaKeyMetadata).toMatchObject({ Arn: inWest(KeyId), KeyState: 'Creating' });
+    await expect(copy(WEST)).rejects.toMatchObject({ name: 'AlreadyExistsException' });
+    const { MultiRegionConfiguration } =
+      (await kms().send(new DescribeKeyCommand({ KeyId }))).KeyMetadata ?? {};
+    expect(MultiRegionConfiguration).toEqual({
+      MultiRegionKeyType: 'PRIMARY',
+      PrimaryKey: { Arn: KeyId, Region: 'us-east-1' },
+      ReplicaKeys: [{ Arn: inWest(KeyId), Region: WEST }],
+    });
+    const { CiphertextBlob, Plaintext } = await kms().send(
+      new GenerateDataKeyCommand({ KeyId, KeySpec: 'AES_256' }),
+    );
+    await fixture.restart();
+    const decrypt = (region: string) =>
+      kms('Reads', region).send(
+        new DecryptCommand({ KeyId: KeyId.replace('us-east-1', region), CiphertextBlob }),
+      );
+    expect((await decrypt(WEST)).Plaintext).toEqual(Plaintext);
+    await expect(decrypt('us-east-1')).rejects.toMatchObject(denied);
+    await kms().send(new EnableKeyRotationCommand({ KeyId }));
+    const west = kms(undefined, WEST);
+    expect(await west.send(new GetKeyRotationStatusCommand({ KeyId: inWest(KeyId) }))).toMatchObject({
+      KeyRotationEnabled: true,
+    });
+    await expect(west.send(new EnableKeyRotationCommand({ KeyId: inWest(KeyId) }))).rejects.toMatchObject({
+      name: 'UnsupportedOperationException',
+    });
+  });
+
+  test('whoever makes one may also make the role of KMS', async () => {
+    const create = () => kms('Provides').send(new CreateKeyCommand({ MultiRegion: true, Tags }));
+    await expect(create()).rejects.toMatchObject(denied);
+  });
+
+  test('is deleted after its copies', async () => {
+    const KeyId = await multiRegionKey();
+    await kms().send(new ReplicateKeyCommand({ KeyId, ReplicaRegion: WEST }));
+    const schedule = (key: string) =>
+      kms(undefined, key.split(':')[3]).send(
+        new ScheduleKeyDeletionCommand({ KeyId: key, PendingWindowInDays: 7 }),
+      );
+    expect(await schedule(KeyId)).toMatchObject({ KeyState: 'PendingReplicaDeletion' });
+    expect(await stateOf(inWest(KeyId))).toBe('Enabled');
+    expect(await schedule(inWest(KeyId))).toMatchObject({ KeyState: 'PendingDeletion' });
+    onTestFinished(() => {
+      vi.useRealTimers();
+    });
+    vi.useFakeTimers({ now: Date.now() + 8 * 86_400_000, toFake: ['Date'] });
+    await expect(stateOf(inWest(KeyId))).rejects.toMatchObject({ name: 'NotFoundException' });
+    expect(await stateOf(KeyId)).toBe('PendingDeletion');
+  });
 });

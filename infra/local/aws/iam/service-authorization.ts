@@ -56,7 +56,14 @@ const TYPES: Readonly<Record<string, Readonly<Record<string, ResourceType>>>> = 
     Secret: ofType('secretsmanager', 'secret:*', [...TAGGED, 'secretsmanager:ResourceTag/']),
   },
   kms: {
-    key: ofType('kms', 'key/*', [...TAGGED, 'kms:KeySpec', 'kms:KeyUsage', 'kms:ResourceAliases']),
+    key: ofType('kms', 'key/*', [
+      ...TAGGED,
+      'kms:KeySpec',
+      'kms:KeyUsage',
+      'kms:MultiRegion',
+      'kms:MultiRegionKeyType',
+      'kms:ResourceAliases',
+    ]),
     alias: ofType('kms', 'alias/*', []),
   },
   logs: {
@@ -239,8 +246,11 @@ const ACTIONS: Readonly<Record<string, Readonly<Record<string, Row>>>> = {
         'kms:BypassPolicyLockoutSafetyCheck',
         'kms:KeySpec',
         'kms:KeyUsage',
+        'kms:MultiRegion',
+        'kms:MultiRegionKeyType',
       ],
     },
+    ReplicateKey: { takes: 'key*', keys: [...KEY_CALL, 'kms:PrimaryRegion', 'kms:ReplicaRegion'] },
     TagResource: { takes: 'key*', keys: [...REQUEST_TAGS, ...KEY_CALL] },
     CreateAlias: { takes: 'alias* key*', keys: KEY_CALL },
     DeleteAlias: { takes: 'alias* key*', keys: KEY_CALL },
@@ -318,7 +328,10 @@ const ACTIONS: Readonly<Record<string, Readonly<Record<string, Row>>>> = {
     AssignPrivateIpAddresses: { takes: 'network-interface*' },
     UnassignPrivateIpAddresses: { takes: 'network-interface*' },
   },
-  iam: { PassRole: { takes: 'role*', keys: ['iam:AssociatedResourceArn', 'iam:PassedToService'] } },
+  iam: {
+    PassRole: { takes: 'role*', keys: ['iam:AssociatedResourceArn', 'iam:PassedToService'] },
+    CreateServiceLinkedRole: { takes: 'role*', keys: ['iam:AWSServiceName'] },
+  },
   cloudformation: {
     CreateStack: { takes: 'stack*', keys: [...REQUEST_TAGS, ...STACK_KEYS] },
     UpdateStack: { takes: 'stack*', keys: [...REQUEST_TAGS, ...STACK_KEYS] },

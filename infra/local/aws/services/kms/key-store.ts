@@ -20,6 +20,9 @@ export type KeySpec = 'SYMMETRIC_DEFAULT' | 'RSA_2048';
  *
  *   enabled ⇄ disabled; either ──deletion scheduled──▶ pending deletion ──cancelled──▶ disabled
  *                                                     pending deletion ──time is over──▶ gone, and what it encrypted
+ *
+ * A multi-Region key has the same id and material in several regions: one is the primary, the others are replicas. The
+ * deletion of a primary waits for its replicas: pending replica deletion ──the last replica is gone──▶ pending deletion.
  */
 export interface Key {
   keyId: string;
@@ -28,13 +31,17 @@ export interface Key {
   description: string;
   /** Absent: symmetric. */
   spec?: KeySpec;
+  /** Region of the primary, which may be this key's own. Absent: a key of one region. */
+  primaryRegion?: string;
   /** From the template, or from `CreateKey`. Of a template it is not stored: every start deploys the template again. */
   policy?: unknown;
   createdDate: number;
   /** Absent: enabled. */
-  state?: 'Disabled' | 'PendingDeletion';
+  state?: 'Disabled' | 'PendingDeletion' | 'PendingReplicaDeletion';
   /** Epoch milliseconds. */
   deletionDate?: number;
+  /** Of a primary that waits for its replicas. */
+  deletionDays?: number;
   rotates?: boolean;
   tags?: Tag[];
   /** Made by a call, not by a template. */
@@ -48,38 +55,88 @@ interface StoredKey extends Key {
 }
 
 const DOCUMENT = 'kms';
+const DAY = 86_400_000;
+/** First byte of a ciphertext. 16 bytes of the key's id follow: a UUID, or what a multi-Region key has behind `mrk-`. */
 const FORMAT = 1;
+const MULTI_REGION_FORMAT = 2;
 
 /** The keys of the deployed stacks, and those made by calls. The document has key material: in the state directory only its owner may read it. */
 export class KeyStore {
   readonly #state: StateFile;
+  /** By region and id, as `us-east-1 4f1c…`. */
   readonly #keys = new Map<string, Key>();
+  /** By id. */
   readonly #material = new Map<string, Buffer>();
+  /** Ids by region and name. */
   readonly #aliases = new Map<string, string>();
 
   constructor(state: StateFile) {
     this.#state = state;
     for (const { material, ...key } of state.load<StoredKey[]>(DOCUMENT, [])) {
-      this.#keys.set(key.keyId, key);
+      this.#put(key);
       this.#material.set(key.keyId, Buffer.from(material, 'base64'));
       for (const name of key.aliases ?? []) this.#aliases.set(`${key.region} ${name}`, key.keyId);
     }
   }
 
   /** A key of its own for each call. */
-  create(fields: Pick<Key, 'region' | 'description' | 'policy' | 'tags'>): Key {
-    const keyId = randomUUID();
+  create(
+    fields: Pick<Key, 'region' | 'description' | 'policy' | 'tags'> & { readonly multiRegion: boolean },
+  ): Key {
+    const { multiRegion, ...rest } = fields;
+    const keyId = multiRegion ? `mrk-${randomUUID().replaceAll('-', '')}` : randomUUID();
     const key: Key = {
-      ...fields,
+      ...rest,
+      ...(multiRegion ? { primaryRegion: rest.region } : {}),
       keyId,
-      arn: arnOf(fields.region, keyId),
+      arn: arnOf(rest.region, keyId),
       createdDate: Date.now(),
       atRunTime: true,
     };
-    this.#keys.set(keyId, key);
+    this.#put(key);
     this.#material.set(keyId, randomBytes(32));
     this.#save();
     return key;
+  }
+
+  /** @throws {AwsError} UnsupportedOperationException for another key than a primary, or AlreadyExistsException */
+  replicate(primary: Key, fields: Pick<Key, 'region' | 'description' | 'policy' | 'tags'>): Key {
+    if (primary.primaryRegion !== primary.region) {
+      throw new AwsError(
+        'UnsupportedOperationException',
+        `${primary.arn} is not a multi-Region primary key.`,
+      );
+    }
+    const arn = arnOf(fields.region, primary.keyId);
+    if (this.#keys.has(`${fields.region} ${primary.keyId}`)) {
+      throw new AwsError('AlreadyExistsException', `${arn} already exists.`);
+    }
+    const { keyId, primaryRegion, rotates } = primary;
+    const replica: Key = {
+      ...fields,
+      keyId,
+      arn,
+      primaryRegion,
+      ...(rotates === undefined ? {} : { rotates }),
+      createdDate: Date.now(),
+      atRunTime: true,
+    };
+    this.#put(replica);
+    this.#save();
+    return replica;
+  }
+
+  /** The primary of a multi-Region key first, then its replicas; the key alone otherwise. */
+  related({ keyId, primaryRegion }: Key): Key[] {
+    const all = [...this.#keys.values()].filter((key) => key.keyId === keyId);
+    return all.sort((a, b) => Number(b.region === primaryRegion) - Number(a.region === primaryRegion));
+  }
+
+  /** The waiting time of a primary begins when it has no replica. */
+  scheduleDeletion(key: Key, days: number): void {
+    if (key.primaryRegion === key.region && this.related(key).length > 1) {
+      this.change(key, { state: 'PendingReplicaDeletion', deletionDays: days });
+    } else this.change(key, { state: 'PendingDeletion', deletionDate: Date.now() + days * DAY });
   }
 
   /** Changes a key and keeps the change. */
@@ -90,14 +147,14 @@ export class KeyStore {
 
   /** Makes the key, or finds the one with this id and its material. */
   provide(key: Omit<Key, 'arn' | 'createdDate'>): Key {
-    const existing = this.#keys.get(key.keyId);
+    const existing = this.#keys.get(`${key.region} ${key.keyId}`);
     const provided: Key = {
       ...existing,
       ...key,
       arn: arnOf(key.region, key.keyId),
       createdDate: existing?.createdDate ?? Date.now(),
     };
-    this.#keys.set(key.keyId, provided);
+    this.#put(provided);
     if (!existing) {
       this.#material.set(key.keyId, materialOf(key.spec));
       this.#save();
@@ -145,8 +202,8 @@ export class KeyStore {
     const [where, name] = keyId.startsWith('arn:') ? [parts[3]!, parts[5] ?? ''] : [region, keyId];
     const id = name.startsWith('alias/') ? this.#aliases.get(`${where} ${name}`) : name.replace(/^key\//, '');
     this.#expire();
-    const key = id === undefined ? undefined : this.#keys.get(id);
-    if (where !== region || key?.region !== region) {
+    const key = id === undefined ? undefined : this.#keys.get(`${where} ${id}`);
+    if (where !== region || !key) {
       throw new AwsError(
         'NotFoundException',
         `${name.startsWith('alias/') ? 'Alias' : 'Key'} '${keyId}' does not exist`,
@@ -161,17 +218,19 @@ export class KeyStore {
     const cipher = createCipheriv('aes-256-gcm', this.#material.get(key.keyId)!, nonce);
     cipher.setAAD(canonical(context));
     const body = Buffer.concat([cipher.update(plaintext), cipher.final()]);
-    const id = Buffer.from(key.keyId.replaceAll('-', ''), 'hex');
-    return Buffer.concat([Buffer.from([FORMAT]), id, nonce, cipher.getAuthTag(), body]);
+    const id = Buffer.from(key.keyId.replace(/^mrk-/, '').replaceAll('-', ''), 'hex');
+    const format = key.primaryRegion === undefined ? FORMAT : MULTI_REGION_FORMAT;
+    return Buffer.concat([Buffer.from([format]), id, nonce, cipher.getAuthTag(), body]);
   }
 
   /** The key a blob was made with. @throws {AwsError} InvalidCiphertextException, also in another region than the key's */
   keyOf(blob: Buffer, region: string): Key {
     const hex = blob.subarray(1, 17).toString('hex');
-    const keyId = hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
+    const uuid = hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
+    const keyId = blob[0] === MULTI_REGION_FORMAT ? `mrk-${hex}` : uuid;
     this.#expire();
-    const key = blob[0] === FORMAT ? this.#keys.get(keyId) : undefined;
-    if (key?.region !== region) {
+    const key = this.#keys.get(`${region} ${keyId}`);
+    if (!key) {
       throw new AwsError('InvalidCiphertextException', 'The ciphertext is invalid');
     }
     return key;
@@ -212,10 +271,18 @@ export class KeyStore {
     const gone = [...this.#keys.values()].filter(({ deletionDate = Infinity }) => deletionDate < Date.now());
     for (const key of gone) {
       for (const name of this.aliasesOf(key)) this.#aliases.delete(`${key.region} ${name}`);
-      this.#keys.delete(key.keyId);
-      this.#material.delete(key.keyId);
+      this.#keys.delete(`${key.region} ${key.keyId}`);
+      const [left, ...others] = this.related(key);
+      if (!left) this.#material.delete(key.keyId);
+      if (left?.state === 'PendingReplicaDeletion' && others.length === 0) {
+        this.scheduleDeletion(left, left.deletionDays ?? 30);
+      }
     }
     if (gone.length > 0) this.#save();
+  }
+
+  #put(key: Key): void {
+    this.#keys.set(`${key.region} ${key.keyId}`, key);
   }
 
   #save(): void {

@@ -7,7 +7,6 @@ import type { AwsService, Call, Operation, Permission, ServiceModule } from '../
 import { requestTags, resourceTags, type Tag } from '../../tags.ts';
 import type { Key, KeySpec, KeyStore } from './key-store.ts';
 
-const DAY = 86_400_000;
 const SIGNING = 'RSA_2048' satisfies KeySpec;
 
 /** AWS KMS: symmetric keys, of the templates and made by calls; and keys of templates that sign (RSA_2048). */
@@ -27,6 +26,7 @@ function wire(keys: KeyStore): AwsService {
     const context: Record<string, string | string[]> = {
       'kms:CallerAccount': LOCAL_ACCOUNT,
       ...resourceTags(key.tags ?? []),
+      ...multiRegionContext(key),
       ...(aliases.length > 0 ? { 'kms:ResourceAliases': aliases } : {}),
       ...(named.includes('alias/') ? { 'kms:RequestAlias': named.slice(named.indexOf('alias/')) } : {}),
     };
@@ -65,8 +65,9 @@ function wire(keys: KeyStore): AwsService {
     });
   /** The key of a ciphertext. @throws {AwsError} it is another key than the request names, or not usable. */
   const source = (blob: Buffer, name: string | undefined, region: string): Key => {
+    const named = name === undefined ? undefined : keys.get(name, region);
     const key = keys.keyOf(blob, region);
-    if (name !== undefined && keys.get(name, region).keyId !== key.keyId) {
+    if (named !== undefined && named.keyId !== key.keyId) {
       throw new AwsError(
         'IncorrectKeyException',
         'The key ID in the request does not identify a CMK that can perform this operation.',
@@ -98,8 +99,12 @@ function wire(keys: KeyStore): AwsService {
         return { CiphertextBlob: blob, KeyId: key.arn, EncryptionAlgorithm: 'SYMMETRIC_DEFAULT' };
       }),
       Decrypt: {
-        permissions: (input, call) =>
-          permission('Decrypt', keys.keyOf(ciphertext(input), call.region), input),
+        permissions: (input, call) => {
+          const name = input.text('KeyId');
+          // A key that is not in this region is refused before the ciphertext is looked at.
+          if (name !== undefined) keys.get(name, call.region);
+          return permission('Decrypt', keys.keyOf(ciphertext(input), call.region), input);
+        },
         run(input, call) {
           const blob = ciphertext(input);
           const key = source(blob, input.text('KeyId'), call.region);
@@ -153,11 +158,14 @@ function wire(keys: KeyStore): AwsService {
             'kms:BypassPolicyLockoutSafetyCheck': String(
               input.boolean('BypassPolicyLockoutSafetyCheck') ?? false,
             ),
+            'kms:MultiRegion': String(input.boolean('MultiRegion') ?? false),
+            ...(input.boolean('MultiRegion') ? { 'kms:MultiRegionKeyType': 'PRIMARY' } : {}),
           };
           const resource = `arn:aws:kms:${call.region}:${LOCAL_ACCOUNT}:key/new`;
           return [
             { action: 'kms:CreateKey', resource: '*', context },
             ...(tags.length > 0 ? [{ action: 'kms:TagResource', resource, context }] : []),
+            ...(input.boolean('MultiRegion') ? [SERVICE_ROLE] : []),
           ];
         },
         run(input, { region }) {
@@ -176,9 +184,55 @@ function wire(keys: KeyStore): AwsService {
             region,
             description: input.text('Description') ?? '',
             tags: tagsIn(input),
+            multiRegion: input.boolean('MultiRegion') ?? false,
             ...(policy === undefined ? {} : { policy: JSON.parse(policy) }),
           });
-          return { KeyMetadata: metadata(key) };
+          return { KeyMetadata: metadata(key, keys) };
+        },
+      },
+      ReplicateKey: {
+        permissions: (input, call) => {
+          const primary = keys.get(input.required('KeyId'), call.region);
+          const region = input.required('ReplicaRegion');
+          const tags = tagsIn(input);
+          const there = {
+            ...requestTags(tags),
+            'aws:RequestedRegion': region,
+            'kms:CallerAccount': LOCAL_ACCOUNT,
+            'kms:MultiRegion': 'true',
+            'kms:MultiRegionKeyType': 'REPLICA',
+          };
+          const resource = `arn:aws:kms:${region}:${LOCAL_ACCOUNT}:key/new`;
+          const [replicate] = permission('ReplicateKey', primary, input) as [Permission];
+          return [
+            {
+              ...replicate,
+              context: {
+                ...replicate.context,
+                'kms:PrimaryRegion': call.region,
+                'kms:ReplicaRegion': region,
+              },
+            },
+            { action: 'kms:CreateKey', resource: '*', context: there },
+            ...(tags.length > 0 ? [{ action: 'kms:TagResource', resource, context: there }] : []),
+          ];
+        },
+        run(input, { region: primaryRegion }) {
+          const primary = keys.get(input.required('KeyId'), primaryRegion);
+          keys.requireUsable(primary);
+          const region = input.required('ReplicaRegion');
+          const tags = tagsIn(input);
+          const policy = input.text('Policy');
+          const replica = keys.replicate(primary, {
+            region,
+            tags,
+            description: input.text('Description') ?? '',
+            ...(policy === undefined ? {} : { policy: JSON.parse(policy) }),
+          });
+          return {
+            ReplicaKeyMetadata: { ...metadata(replica, keys), KeyState: 'Creating' },
+            ReplicaTags: tags.map(({ Key: TagKey, Value: TagValue }) => ({ TagKey, TagValue })),
+          };
         },
       },
       CreateAlias: {
@@ -200,7 +254,11 @@ function wire(keys: KeyStore): AwsService {
         },
       },
       EnableKeyRotation: usable('EnableKeyRotation', (key) => {
-        keys.change(key, { rotates: true });
+        if (key.primaryRegion !== undefined && key.primaryRegion !== key.region) {
+          throw new AwsError('UnsupportedOperationException', `${key.arn} is a multi-Region replica key.`);
+        }
+        // A property that all regions share.
+        for (const each of keys.related(key)) keys.change(each, { rotates: true });
         return {};
       }),
       GetKeyRotationStatus: named('GetKeyRotationStatus', (key) => ({
@@ -208,36 +266,36 @@ function wire(keys: KeyStore): AwsService {
         KeyId: key.arn,
       })),
       DisableKey: named('DisableKey', (key) => {
-        if (key.state === 'PendingDeletion') keys.requireUsable(key);
+        if (isPending(key)) keys.requireUsable(key);
         keys.change(key, { state: 'Disabled' });
         return {};
       }),
       EnableKey: named('EnableKey', (key) => {
-        if (key.state === 'PendingDeletion') keys.requireUsable(key);
+        if (isPending(key)) keys.requireUsable(key);
         delete key.state;
         keys.change(key, {});
         return {};
       }),
       ScheduleKeyDeletion: named('ScheduleKeyDeletion', (key, input) => {
-        if (key.state === 'PendingDeletion') keys.requireUsable(key);
+        if (isPending(key)) keys.requireUsable(key);
         const days = input.integer('PendingWindowInDays') ?? 30;
         if (days < 7 || days > 30) {
           throw new AwsError('ValidationException', 'PendingWindowInDays must be from 7 to 30');
         }
-        const deletionDate = Date.now() + days * DAY;
-        keys.change(key, { state: 'PendingDeletion', deletionDate });
+        keys.scheduleDeletion(key, days);
         return {
           KeyId: key.arn,
-          DeletionDate: new Date(deletionDate),
-          KeyState: 'PendingDeletion',
+          ...(key.deletionDate === undefined ? {} : { DeletionDate: new Date(key.deletionDate) }),
+          KeyState: key.state,
           PendingWindowInDays: days,
         };
       }),
       CancelKeyDeletion: named('CancelKeyDeletion', (key) => {
-        if (key.state !== 'PendingDeletion') {
+        if (!isPending(key)) {
           throw new AwsError('KMSInvalidStateException', `${key.arn} is not pending deletion.`);
         }
         delete key.deletionDate;
+        delete key.deletionDays;
         keys.change(key, { state: 'Disabled' });
         return { KeyId: key.arn };
       }),
@@ -291,12 +349,30 @@ function wire(keys: KeyStore): AwsService {
           return {};
         },
       },
-      DescribeKey: named('DescribeKey', (key) => ({ KeyMetadata: metadata(key) })),
+      DescribeKey: named('DescribeKey', (key) => ({ KeyMetadata: metadata(key, keys) })),
     },
   };
 }
 
-function metadata(key: Key): Record<string, unknown> {
+const isPending = ({ state }: Key) => state === 'PendingDeletion' || state === 'PendingReplicaDeletion';
+
+/** Who makes a multi-Region key must be allowed to make the role by which KMS keeps its regions alike. */
+const SERVICE_ROLE: Permission = {
+  action: 'iam:CreateServiceLinkedRole',
+  resource: `arn:aws:iam::${LOCAL_ACCOUNT}:role/aws-service-role/mrk.kms.amazonaws.com/AWSServiceRoleForKeyManagementServiceMultiRegionKeys`,
+  context: { 'iam:AWSServiceName': 'mrk.kms.amazonaws.com' },
+};
+
+function multiRegionContext({ region, primaryRegion }: Key): Record<string, string> {
+  if (primaryRegion === undefined) return { 'kms:MultiRegion': 'false' };
+  return {
+    'kms:MultiRegion': 'true',
+    'kms:MultiRegionKeyType': region === primaryRegion ? 'PRIMARY' : 'REPLICA',
+  };
+}
+
+function metadata(key: Key, keys: KeyStore): Record<string, unknown> {
+  const [primary, ...replicas] = keys.related(key).map(({ arn, region }) => ({ Arn: arn, Region: region }));
   return {
     AWSAccountId: LOCAL_ACCOUNT,
     KeyId: key.keyId,
@@ -321,7 +397,18 @@ function metadata(key: Key): Record<string, unknown> {
           EncryptionAlgorithms: ['SYMMETRIC_DEFAULT'],
         }),
     Origin: 'AWS_KMS',
-    MultiRegion: false,
+    MultiRegion: key.primaryRegion !== undefined,
+    ...(key.primaryRegion === undefined
+      ? {}
+      : {
+          MultiRegionConfiguration: {
+            MultiRegionKeyType: key.region === key.primaryRegion ? 'PRIMARY' : 'REPLICA',
+            // A replica outlives a primary whose region is lost.
+            ...(primary?.Region === key.primaryRegion
+              ? { PrimaryKey: primary, ReplicaKeys: replicas }
+              : { PrimaryKey: { Region: key.primaryRegion }, ReplicaKeys: [primary, ...replicas] }),
+          },
+        }),
   };
 }
 
@@ -362,9 +449,12 @@ export function keyResource(keys: KeyStore): ResourceFactory {
   return {
     type: 'AWS::KMS::Key',
     async create({ stack, logicalId, properties }) {
+      const uuid = stableUuid(`${stack.arn} ${logicalId}`);
+      const multiRegion = properties.MultiRegion === true || properties.MultiRegion === 'true';
       const key = keys.provide({
-        keyId: stableUuid(`${stack.arn} ${logicalId}`),
+        keyId: multiRegion ? `mrk-${uuid.replaceAll('-', '')}` : uuid,
         region: stack.region,
+        ...(multiRegion ? { primaryRegion: stack.region } : {}),
         description: (properties.Description as string | undefined) ?? '',
         policy: properties.KeyPolicy,
         tags: (properties.Tags as Tag[] | undefined) ?? [],
