@@ -9,8 +9,10 @@
  * A tenant without an end date is never touched. Each is announced once for each end date. Another end date begins anew:
  * a tenant that was suspended for an earlier one is served again when the new one lies ahead.
  */
+
 import { type InferResult, sql } from 'kysely';
 import type { OffboardingPolicy } from '../contracts/offboarding-policy.ts';
+import { IN_USE } from '../contracts/tenant.ts';
 import { type AuditActor, recordAudit } from '../registry/audit-log.ts';
 import type { DataApi, RegistryExecutor } from '../registry/data-api.ts';
 import { now as registryNow } from '../registry/registry-expressions.ts';
@@ -98,7 +100,7 @@ const endingQuery = (registry: RegistryExecutor) =>
     .select(['t.tenant_id', 't.tenant_slug', 't.status', 't.status_reason'])
     .select((eb) => eb.ref('t.subscription_end_date').$notNull().as('end_date'))
     .where('t.subscription_end_date', 'is not', null)
-    .where('t.status', 'in', ['active', 'suspended'])
+    .where('t.status', 'in', IN_USE)
     // A tenant without its rows waits for a restore.
     .where('t.lost', 'is', null)
     .orderBy('t.tenant_id');

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import type { AlertChanges } from '../../functions/alerts/plan-changes.ts';
 import { recordChanges } from '../../functions/alerts/record-alerts.ts';
 import { followQueries } from '../../functions/alerts/slow-queries.ts';
@@ -33,8 +33,9 @@ import { tenantRoleName } from '../../functions/placement/tenant-names.ts';
 import { requestAccount } from '../../functions/registry/account-requests.ts';
 import { countExports, type ExportView } from '../../functions/registry/exports.ts';
 import { AlertRuns, overdueAtOnce } from '../alerts/alert-runs.ts';
+import { ownRegistry } from '../own-registry.ts';
 import type { RegistryOverPostgres } from '../registry-over-postgres.ts';
-import { TestDatabase } from '../test-database.ts';
+import type { TestDatabase } from '../test-database.ts';
 
 const ACTOR = { id: 'operator@strata.test', type: 'operator' } as const;
 const MACHINE = 'arn:aws:states:us-east-1:1:stateMachine:tenant-offboarding';
@@ -42,12 +43,11 @@ const MACHINE = 'arn:aws:states:us-east-1:1:stateMachine:tenant-offboarding';
 let database: TestDatabase;
 let registry: RegistryOverPostgres;
 let master: RegistryOverPostgres;
-beforeAll(async () => {
-  database = await TestDatabase.cloneRegistry();
+ownRegistry(async (own) => {
+  database = own;
   registry = await database.registry();
   master = await database.registry('master');
 });
-afterAll(() => database.drop());
 
 async function addTenant(status = 'active', cloneOf: string | null = null): Promise<string> {
   const tenantId = randomUUID();
