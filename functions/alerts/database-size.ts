@@ -6,7 +6,7 @@ import { sql } from 'kysely';
 import type { Tier } from '../contracts/tenant.ts';
 import { tierTerms } from '../contracts/tier-terms.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
-import { jsonValue } from '../registry/registry-expressions.ts';
+import { isInUse, jsonValue } from '../registry/registry-expressions.ts';
 import { registrySql } from '../registry/registry-sql.ts';
 import { type Finding, levelOf, ofTenant, percent, sizeText } from './finding.ts';
 import type { AlertThresholds } from './thresholds.ts';
@@ -35,7 +35,7 @@ export async function judgeStorage(
         join jsonb_to_recordset(${jsonValue(limits)}) as l (tier text, gb integer) on l.tier = t.subscription_tier
         left join jsonb_to_recordset(${jsonValue(sizes)}) as m (tenant_id uuid, bytes double precision)
           on m.tenant_id = t.tenant_id
-       where t.status in ('active', 'suspended')) as used
+       where ${isInUse}) as used
      where gb is not null and bytes >= gb * ${sql.lit(GB)} * ${sql.lit(storage.clear)}
      order by tenant_id`.execute(registrySql(registry));
   return rows.flatMap(({ tenant_id, tier, bytes, gb }): Finding[] => {

@@ -3,8 +3,10 @@
  * drills, exports, onboardings, offboardings and rotations. Only the latest of its kind counts, so the alert ends when the
  * work is done again. A rotation of field keys never fails: it goes on until it is done, and is overdue meanwhile.
  */
+
 import { sql } from 'kysely';
 import type { RegistryExecutor } from '../registry/data-api.ts';
+import { isInUse } from '../registry/registry-expressions.ts';
 import { registrySql } from '../registry/registry-sql.ts';
 import type { AlertKind } from './alert-kinds.ts';
 import { type Finding, ofCell, ofTenant } from './finding.ts';
@@ -24,8 +26,6 @@ export async function judgeWork(registry: RegistryExecutor, thresholds: AlertThr
 }
 
 const ago = (seconds: number) => sql`now() - ${sql.lit(seconds)} * interval '1 second'`;
-/** Of a tenant whose rows are in this region. */
-const HERE = sql`t.status in ('active', 'suspended')`;
 
 interface FailedMove {
   move_id: string;
@@ -45,7 +45,7 @@ async function failedMoves(
     select m.move_id, m.tenant_id, m.status, m.phase, m.reason, m.restore is not null as is_restore
       from tenant_moves m join tenants t on t.tenant_id = m.tenant_id
      where (m.status = 'failed' or (m.status = 'aborted' and m.abort_requested_at is null))
-       and m.finished_at > ${ago(failureSeconds)} and ${HERE}
+       and m.finished_at > ${ago(failureSeconds)} and ${isInUse}
        and not exists (select from tenant_moves later where later.tenant_id = m.tenant_id
                        and (later.restore is null) = (m.restore is null)
                        and (later.started_at, later.move_id) > (m.started_at, m.move_id))
@@ -86,7 +86,7 @@ async function failedTargets(registry: RegistryExecutor): Promise<Finding[]> {
     select g.rollout_id, g.target, g.tenant_id, g.cell_id, g.reason
       from schema_rollout_targets g
      where g.state = 'failed'
-       and (g.tenant_id is null or exists (select from tenants t where t.tenant_id = g.tenant_id and ${HERE}))
+       and (g.tenant_id is null or exists (select from tenants t where t.tenant_id = g.tenant_id and ${isInUse}))
        and g.rollout_id = (select r.rollout_id from schema_rollouts r where r.status <> 'running'
                             order by r.started_at desc, r.rollout_id desc limit 1)
        and not exists (select from schema_rollout_targets d join schema_rollouts r on r.rollout_id = d.rollout_id
@@ -117,7 +117,7 @@ async function backups(registry: RegistryExecutor, { backupSeconds }: AlertThres
       left join lateral (select b.backup_id, b.status, b.reason from tenant_backups b
                           where b.tenant_id = t.tenant_id and b.status in ('succeeded', 'failed', 'aborted')
                           order by b.started_at desc, b.backup_id desc limit 1) last on last.status <> 'succeeded'
-     where ${HERE}) as latest
+     where ${isInUse}) as latest
      where failed_id is not null or is_overdue order by tenant_id`.execute(registrySql(registry));
   return rows.flatMap(({ tenant_id, failed_id: backupId, reason, is_overdue: isOverdue }): Finding[] => [
     ...(backupId === null
@@ -148,7 +148,7 @@ async function backups(registry: RegistryExecutor, { backupSeconds }: AlertThres
 async function failedDrills(registry: RegistryExecutor): Promise<Finding[]> {
   const { rows } = await sql<{ tenant_id: string; at: string; reason: string | null }>`
     select t.tenant_id, t.last_drill ->> 'at' as at, t.last_drill ->> 'reason' as reason
-      from tenants t where ${HERE} and t.last_drill ->> 'status' = 'failed' order by t.tenant_id`.execute(
+      from tenants t where ${isInUse} and t.last_drill ->> 'status' = 'failed' order by t.tenant_id`.execute(
     registrySql(registry),
   );
   return rows.map(({ tenant_id, at, reason }) => ({
@@ -180,20 +180,20 @@ async function otherFailures(
     union all
     select 'export', 'tenant ' || e.tenant_id, cast(e.export_id as text), e.tenant_id, null, e.reason
       from tenant_exports e join tenants t on t.tenant_id = e.tenant_id
-     where e.status in ('failed', 'aborted') and e.finished_at > ${ago(failureSeconds)} and ${HERE}
+     where e.status in ('failed', 'aborted') and e.finished_at > ${ago(failureSeconds)} and ${isInUse}
        and not exists (select from tenant_exports later where later.tenant_id = e.tenant_id
                        and (later.started_at, later.export_id) > (e.started_at, e.export_id))
     union all
     select 'offboarding', 'tenant ' || o.tenant_id, cast(o.offboarding_id as text), o.tenant_id, null, o.reason
       from tenant_offboardings o join tenants t on t.tenant_id = o.tenant_id
-     where o.status = 'failed' and o.finished_at > ${ago(failureSeconds)} and ${HERE}
+     where o.status = 'failed' and o.finished_at > ${ago(failureSeconds)} and ${isInUse}
        and not exists (select from tenant_offboardings later where later.tenant_id = o.tenant_id
                        and (later.started_at, later.offboarding_id) > (o.started_at, o.offboarding_id))
     union all
     select 'credential-rotation', c.subject, cast(c.rotation_id as text), c.tenant_id, c.cell_id, c.reason
       from credential_rotations c left join tenants t on t.tenant_id = c.tenant_id
      where c.status in ('failed', 'aborted') and c.finished_at > ${ago(failureSeconds)}
-       and (c.tenant_id is null or ${HERE})
+       and (c.tenant_id is null or ${isInUse})
        and not exists (select from credential_rotations later where later.subject = c.subject
                        and (later.started_at, later.rotation_id) > (c.started_at, c.rotation_id))
      order by 1, 2`.execute(registrySql(registry));

@@ -6,7 +6,7 @@
 import { sql } from 'kysely';
 import type { RegistryExecutor } from '../registry/data-api.ts';
 import type { TimeWithoutZone } from '../registry/registry-column.ts';
-import { columnValue, rfc3339 } from '../registry/registry-expressions.ts';
+import { columnValue, isInUse, rfc3339 } from '../registry/registry-expressions.ts';
 import { registrySql } from '../registry/registry-sql.ts';
 import { type Finding, ofTenant, sizeText } from './finding.ts';
 import type { AlertThresholds } from './thresholds.ts';
@@ -28,7 +28,7 @@ export async function judgeReading(
              where region = ${columnValue('usage_hours.region', region)} and hour > now() - interval ${TOLD_FOR}
                and bytes_out >= ${sql.lit(access.bytesAnHour)}
              order by tenant_id, bytes_out desc) as h
-      join tenants t on t.tenant_id = h.tenant_id and t.status in ('active', 'suspended')
+      join tenants t on t.tenant_id = h.tenant_id and ${isInUse}
      cross join lateral (
            select count(*) as days, percentile_cont(0.5) within group (order by d.bytes_out) as usual
              from usage_days d

@@ -1,4 +1,5 @@
 import { sql } from 'kysely';
+import { IN_USE } from '../contracts/tenant.ts';
 import type { OwnedDatabase } from '../database/session/owner-connection.ts';
 import { ownerSecretOf } from '../placement/tenant-names.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
@@ -12,9 +13,6 @@ export interface SurveyedDatabase extends OwnedDatabase {
   /** null for a tenant's own database. */
   readonly cellId: string | null;
 }
-
-/** Tenants that have data; the others are being created or removed, or are in another region. */
-export const WITH_DATA = ['active', 'suspended'] as const;
 
 /**
  * The next databases of the region, by key. @param after the last one that was handled.
@@ -46,7 +44,7 @@ export async function listSurveyedDatabases(
             .select(['r.owner_secret_arn as owner_secret', sql<string | null>`null`.as('cell_id')])
             .where('r.region', '=', region)
             .where('r.cell_id', 'is', null)
-            .where('t.status', 'in', WITH_DATA),
+            .where('t.status', 'in', IN_USE),
         )
         .as('d'),
     )
@@ -78,7 +76,7 @@ export async function listSurveyedTenants(
     .innerJoin('tenant_database_routing as r', 'r.tenant_id', 't.tenant_id')
     .select('t.tenant_id')
     .where((eb) => eb(eb.fn.coalesce('r.cell_id', asText(eb.ref('r.tenant_id'))), '=', key))
-    .where('t.status', 'in', WITH_DATA)
+    .where('t.status', 'in', IN_USE)
     .$if(after !== undefined, (tenants) => tenants.where('t.tenant_id', '>', after as string))
     .orderBy('t.tenant_id')
     .limit(limit)

@@ -22,14 +22,20 @@ export function stateMachineArnOf(executionArn: string): string {
 }
 
 /**
- * Starts an execution. A second call with the same name and input starts nothing and succeeds.
+ * Starts an execution. A second call with the same name starts nothing and succeeds, also when the execution has ended
+ * since: Step Functions accepts a repeated start while the execution runs, and refuses it afterwards. A first call may meet
+ * that too, when its answer was lost and it was repeated, or when an equal request has started the execution.
+ * @param name of this piece of work and of no other.
  * @throws Step Functions' own error.
  */
 export async function startExecution(stateMachineArn: string, name: string, input: object): Promise<void> {
-  const { StartExecutionCommand } = await import('@aws-sdk/client-sfn');
-  await (await statesOf(stateMachineArn)).send(
-    new StartExecutionCommand({ stateMachineArn, name, input: JSON.stringify(input) }),
-  );
+  const { ExecutionAlreadyExists, StartExecutionCommand } = await import('@aws-sdk/client-sfn');
+  const command = new StartExecutionCommand({ stateMachineArn, name, input: JSON.stringify(input) });
+  try {
+    await (await statesOf(stateMachineArn)).send(command);
+  } catch (error) {
+    if (!(error instanceof ExecutionAlreadyExists)) throw error;
+  }
 }
 
 /** `none`: no execution has that name (yet). `ended`: it succeeded, was aborted or timed out. */

@@ -10,7 +10,7 @@
  */
 import { type InferResult, sql } from 'kysely';
 import { BACKUP_POLICY, backupPrefix } from '../contracts/backup-policy.ts';
-import type { IsolationModel, TenantStatus, Tier } from '../contracts/tenant.ts';
+import { type IsolationModel, type Tier, WITH_DATA } from '../contracts/tenant.ts';
 import { type AuditActor, recordAudit } from '../registry/audit-log.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
 import { RegistryError } from '../registry/errors.ts';
@@ -85,9 +85,6 @@ export async function findRunningBackup(
   );
   return running;
 }
-
-/** Statuses of tenants that have data. A suspended tenant serves no requests, but keeps its data. */
-export const WITH_DATA: readonly TenantStatus[] = ['active', 'suspended', 'offboarding'];
 
 /**
  * Reads the tenant with an id or slug and locks its row until the transaction ends.

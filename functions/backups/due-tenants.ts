@@ -1,11 +1,11 @@
 import { sql } from 'kysely';
 import { DUE_AFTER_HOURS } from '../contracts/backup-policy.ts';
+import { WITH_DATA } from '../contracts/tenant.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
 import { hasItsRows } from '../registry/lost-tenants.ts';
 import type { TimeWithoutZone } from '../registry/registry-column.ts';
 import { columnValue } from '../registry/registry-expressions.ts';
 import { registrySql } from '../registry/registry-sql.ts';
-import { WITH_DATA } from './backup-records.ts';
 
 /**
  * The progress of a fleet's run. The first pass leaves out tenants that are being moved, so that they do not delay the

@@ -72,12 +72,20 @@ export interface KeyCopiesEnvironment {
   readonly KEY_COPIES_REGION?: string;
 }
 
-/** The functions that serve tenants. */
-export interface TenantApiEnvironment extends RegistryEnvironment, RegionEnvironment, FieldKeyEnvironment {
-  /** Domains whose first label names a tenant, separated by commas. */
-  readonly TENANT_DOMAINS: string;
+/** The functions that use the caches of their region. */
+export interface CachesEnvironment {
   /** Ids of the region's cells that have a cache, separated by commas. Absent: there is none. */
   readonly CACHES?: string;
+}
+
+/** The functions that serve tenants. */
+export interface TenantApiEnvironment
+  extends RegistryEnvironment,
+    RegionEnvironment,
+    FieldKeyEnvironment,
+    CachesEnvironment {
+  /** Domains whose first label names a tenant, separated by commas. */
+  readonly TENANT_DOMAINS: string;
 }
 
 export interface OperatorApiEnvironment extends RegistryEnvironment, RegionsEnvironment {
@@ -95,7 +103,7 @@ export interface OperatorApiEnvironment extends RegistryEnvironment, RegionsEnvi
   readonly RESIDENCY: string;
 }
 
-export interface MoveDataEnvironment extends RegistryEnvironment, RegionsEnvironment {
+export interface MoveDataEnvironment extends RegistryEnvironment, RegionsEnvironment, CachesEnvironment {
   /** How a subscriber's server checks the certificate of a publisher in its region, in libpq's words. */
   readonly REPLICATION_TLS: string;
   /** The same for a publisher in another region. */

@@ -22,3 +22,9 @@ export type TenantStatus =
   | 'offboarded'
   | 'arriving'
   | 'elsewhere';
+
+/** Statuses of tenants that have their data here and keep it: they are not being created or removed, nor elsewhere. */
+export const IN_USE = ['active', 'suspended'] as const satisfies readonly TenantStatus[];
+
+/** Statuses of all tenants that have data here. */
+export const WITH_DATA: readonly TenantStatus[] = [...IN_USE, 'offboarding'];

@@ -2,7 +2,7 @@ import { sql } from 'kysely';
 import type { DatabaseSize } from '../contracts/database-size.ts';
 import type { IsolationModel, Tier } from '../contracts/tenant.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
-import { columnValue } from '../registry/registry-expressions.ts';
+import { columnValue, hasData } from '../registry/registry-expressions.ts';
 import { registrySql } from '../registry/registry-sql.ts';
 import type { Period, TenantFigures } from './bill.ts';
 
@@ -66,7 +66,7 @@ export async function periodFigures(
                cast(avg(coalesce(table_bytes + index_bytes + toast_bytes, storage_bytes)) as bigint) as storage_bytes
         from usage_samples where sampled_on between ${first} and ${last} group by tenant_id
       ) s on s.tenant_id = t.tenant_id
-      where t.status in ('active', 'suspended', 'offboarding') and t.tenant_id > ${after}
+      where ${hasData} and t.tenant_id > ${after}
       order by t.tenant_id limit ${sql.lit(TENANTS_AT_ONCE)}`.execute(registrySql(registry));
     found.push(...rows.map(toFigures));
     if (rows.length < TENANTS_AT_ONCE) return found;

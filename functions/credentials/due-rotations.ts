@@ -2,10 +2,12 @@
  * What the schedule does: continues rotations whose executions have died, and begins those that are due. One at a time for
  * each cell, so that a proxy keeps room for what operators and moves need.
  */
+
 import { sql } from 'kysely';
 import { type ExecutionStatus, executionArnOf } from '../aws/executions.ts';
 import type { CredentialsPolicy } from '../contracts/credentials-policy.ts';
 import type { DataApi, RegistryExecutor } from '../registry/data-api.ts';
+import { isInUse } from '../registry/registry-expressions.ts';
 import { registrySql } from '../registry/registry-sql.ts';
 import { beginAttempt, type CredentialRotation, selectCredentialRotations } from './credential-records.ts';
 import type { CredentialTarget } from './credential-subject.ts';
@@ -110,12 +112,12 @@ async function listDue(
              ${sql.lit(policy.tenantDays)}
         from tenant_database_routing r join tenants t on t.tenant_id = r.tenant_id
        where r.isolation_model in ('schema', 'dedicated') and r.region = ${region}
-         and t.status in ('active', 'suspended')
+         and ${isInUse}
       union all
       select 'owner', 'tenant ' || r.tenant_id || ' owner', r.tenant_id, null, greatest(r.created_at, r.arrived_at),
              ${sql.lit(policy.ownerDays)}
         from tenant_database_routing r join tenants t on t.tenant_id = r.tenant_id
-       where r.isolation_model = 'dedicated' and r.region = ${region} and t.status in ('active', 'suspended')
+       where r.isolation_model = 'dedicated' and r.region = ${region} and ${isInUse}
       union all
       select role.name, 'cell ' || c.cell_id || ' ' || role.name, null, c.cell_id, c.created_at, role.days
         from cells c

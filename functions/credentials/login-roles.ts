@@ -8,7 +8,9 @@
  * An owner connects to the cluster itself, and its secret is read for each connection, so it needs no stand-in: between the
  * change of the secret and that of the role, `dataConnection` tries both passwords. Every operation may be repeated.
  */
+
 import type pg from 'pg';
+import { IN_USE } from '../contracts/tenant.ts';
 import {
   createStandIn,
   dropStandIn,
@@ -115,7 +117,7 @@ async function anyStarterOf(registry: RegistryExecutor, cellId: string | null): 
     .select('r.tenant_id')
     .where('r.cell_id', '=', cellId)
     .where('r.isolation_model', '=', 'shared')
-    .where('t.status', 'in', ['active', 'suspended'])
+    .where('t.status', 'in', IN_USE)
     // It must not move away between this and the login.
     .where((eb) =>
       eb.not(

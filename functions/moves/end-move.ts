@@ -56,7 +56,7 @@ import { readMoveInput } from './move-target.ts';
 import type { FollowUp } from './other-region/follow-up-move.ts';
 import { rollBackRelocate } from './relocate/roll-back-relocate.ts';
 import { rollBackReshape } from './reshape/roll-back-reshape.ts';
-import { followHop, settleHop } from './settle-hop.ts';
+import { followHop, type SettleOptions, settleHop } from './settle-hop.ts';
 
 type Registry = Pick<DataApi, 'transaction' | 'query'>;
 
@@ -69,13 +69,11 @@ export interface Stopped {
   readonly mismatch?: boolean;
 }
 
-export interface Ending {
+export interface Ending extends SettleOptions {
   /** Recorded as the one who ended it; the move's workflow when absent. */
   readonly actor?: AuditActor | undefined;
   /** On `performance.now()`'s clock; the next call continues a comparison that is not done by then. */
   readonly deadline?: number | undefined;
-  /** For moves to another region. */
-  readonly regions?: Regions | undefined;
 }
 
 /** Output of the execution of a successful move. */
@@ -112,7 +110,7 @@ export async function endMove(
 export async function endMove(
   registry: Registry,
   moveId: string,
-  { stopped, actor, deadline, regions }: Ending & { readonly stopped?: Stopped } = {},
+  { stopped, actor, deadline, regions, caches }: Ending & { readonly stopped?: Stopped } = {},
 ): Promise<SucceededMove | UnsuccessfulMove> {
   const move = await findMove(registry, moveId);
   if (!move) throw new MoveOvertaken();
@@ -129,7 +127,11 @@ export async function endMove(
     const differs = stopped.mismatch || open.result.mismatchAt !== undefined;
     const state = differs
       ? await keepBoth(registry, open, regions)
-      : await settleOrRollBack(registry, move, open, deadline ?? performance.now() + COMPARE_MS, regions);
+      : await settleOrRollBack(registry, move, open, {
+          deadline: deadline ?? performance.now() + COMPARE_MS,
+          regions,
+          caches,
+        });
     hops[at] = { ...open, state };
   }
   if (regions && plan.some(({ from, to }) => leavesRegion({ source: from, target: to }))) {
@@ -152,7 +154,7 @@ export async function endMove(
     await recordEnd(transaction, { moveId, tenantId }, { status: end.status, reason }, endedBy);
     return true;
   });
-  if (!isEnded) return endMove(registry, moveId, { stopped, actor, deadline, regions });
+  if (!isEnded) return endMove(registry, moveId, { stopped, actor, deadline, regions, caches });
   return { moveId, tenantId, status: end.status, reason };
 }
 
@@ -196,8 +198,7 @@ async function settleOrRollBack(
   registry: Registry,
   move: MoveRecord,
   hop: HopRecord,
-  deadline: number,
-  regions: Regions | undefined,
+  { deadline, regions, caches }: SettleOptions & { readonly deadline: number },
 ): Promise<ClosedState> {
   const { committed } = await readCommit(hop);
   if (!committed && (await rollBack(registry, hop, regions))) return 'rolled-back';
@@ -208,7 +209,7 @@ async function settleOrRollBack(
     if (error instanceof MoveMismatch) return keepBoth(registry, hop, regions);
     throw error;
   }
-  await settleHop(registry, { hop }, regions);
+  await settleHop(registry, { hop }, { regions, caches });
   return 'settled';
 }
 
@@ -417,14 +418,14 @@ export async function endFailedMove(
   registry: Registry,
   moveId: string,
   failure: CaughtError,
-  { regions, vouched }: { readonly regions?: Regions; readonly vouched?: VouchedErrors } = {},
+  { regions, caches, vouched }: SettleOptions & { readonly vouched?: VouchedErrors } = {},
 ): Promise<{ readonly outcome: Exclude<MoveStatus, 'running'>; readonly reason: string }> {
   const stopped: Stopped = {
     status: failure.Error === ABORTED ? 'aborted' : 'failed',
     reason: reasonOf(failure, vouched),
     mismatch: failure.Error === MISMATCH,
   };
-  const ended = await endMove(registry, moveId, { stopped, regions });
+  const ended = await endMove(registry, moveId, { stopped, regions, caches });
   const reason = 'reason' in ended ? ended.reason : 'The move was done when it stopped.';
   return { outcome: ended.status, reason };
 }

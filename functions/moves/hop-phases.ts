@@ -1,5 +1,6 @@
 import { MoveMismatch } from './errors.ts';
-import type { HopKind, PhaseWork } from './hop.ts';
+import { closeFormerValues, type SourceCaches } from './former-values.ts';
+import type { HopContext, HopKind, PhaseOutcome, PhaseWork } from './hop.ts';
 import { catchUpRelocate } from './relocate/catch-up-relocate.ts';
 import { compareRelocate } from './relocate/compare-relocate.ts';
 import { copyRelocate } from './relocate/copy-relocate.ts';
@@ -19,7 +20,18 @@ export const prepare = beforeCommit(byKind({ reshape: prepareReshape, relocate: 
 export const copy = beforeCommit(byKind({ reshape: copyReshape, relocate: copyRelocate }));
 export const index = beforeCommit(byKind({ reshape: indexReshape, relocate: indexRelocate }));
 export const catchUp = beforeCommit(byKind({ reshape: catchUpReshape, relocate: catchUpRelocate }));
-export const cutOver = beforeCommit(byKind({ reshape: cutOverReshape, relocate: cutOverRelocate }));
+const commit = beforeCommit(byKind({ reshape: cutOverReshape, relocate: cutOverRelocate }));
+
+/** Ends with the commit point. @param caches of the source's region, where it has some. */
+export async function cutOver(
+  context: HopContext,
+  cursor?: unknown,
+  caches?: SourceCaches,
+): Promise<PhaseOutcome> {
+  await closeFormerValues(caches, context.hop);
+  return commit(context, cursor);
+}
+
 /** A reshape has compared both sides in one snapshot before it was committed. */
 export const compare = byKind({ reshape: keepReplaced, relocate: compareRelocate });
 

@@ -9,8 +9,9 @@ import type { DataApi } from '../registry/data-api.ts';
 import { now } from '../registry/registry-expressions.ts';
 import { registrySql } from '../registry/registry-sql.ts';
 import { endMove } from './end-move.ts';
-import type { Hop, Regions } from './hop.ts';
+import type { Hop } from './hop.ts';
 import { type HopRecord, type MoveRecord, selectHops, selectMoves } from './move-records.ts';
+import type { SettleOptions } from './settle-hop.ts';
 
 /** The end of an execution, as EventBridge reports it. */
 export interface EndedExecution {
@@ -18,11 +19,9 @@ export interface EndedExecution {
   readonly status: string;
 }
 
-export interface Probes {
+export interface Probes extends SettleOptions {
   /** The state of an execution; reads it from Step Functions when absent. */
   readonly statusOf?: (executionArn: string) => Promise<executions.ExecutionStatus>;
-  /** For moves to another region. */
-  readonly regions?: Regions | undefined;
 }
 
 export interface RecoverOptions extends Probes {
@@ -124,7 +123,7 @@ export async function recoverMove(
   probes: Probes & Pick<RecoverOptions, 'deadline'>,
 ): Promise<boolean> {
   if (await mayStillRun(move, probes)) return false;
-  const { statusOf = executions.executionStatus, deadline, regions } = probes;
+  const { statusOf = executions.executionStatus, deadline, regions, caches } = probes;
   const failed = move.executionArn !== null && (await statusOf(move.executionArn)) === 'failed';
   const reason = move.abortRequested
     ? 'The move was aborted.'
@@ -134,6 +133,7 @@ export async function recoverMove(
     actor: { id: 'move-recover', type: 'system' },
     deadline,
     regions,
+    caches,
   });
   return true;
 }

@@ -12,14 +12,23 @@ import type { JsonText } from '../registry/registry-column.ts';
 import { jsonValue, now } from '../registry/registry-expressions.ts';
 import { registrySql } from '../registry/registry-sql.ts';
 import { HopNotCommitted } from './errors.ts';
+import { endFormerValues, type SourceCaches } from './former-values.ts';
 import { type Hop, leavesRegion, type Regions } from './hop.ts';
 import { setHopState } from './move-records.ts';
 import { endReplication } from './relocate/replication.ts';
 
+export interface SettleOptions {
+  /** For moves to another region. */
+  readonly regions?: Regions | undefined;
+  /** Where the region has caches. */
+  readonly caches?: SourceCaches | undefined;
+}
+
 /**
  * The steps after the commit of a hop, in this order:
  *
- *   the source's row shows the commit ─▶ replication dropped ─▶ the registry follows ─▶ claim released ─▶ `settled`
+ *   the source's row shows the commit ─▶ replication dropped ─▶ the registry follows ─▶ cached values ended
+ *     ─▶ claim released ─▶ `settled`
  *
  * Each step may be interrupted and repeated, or run concurrently: a `settled` hop holds no claim, and a hop whose claim
  * is released needs nothing more of its replication.
@@ -30,7 +39,7 @@ import { endReplication } from './relocate/replication.ts';
 export async function settleHop(
   registry: Pick<DataApi, 'transaction' | 'query'>,
   { hop, settled }: { readonly hop: Hop; readonly settled?: boolean },
-  regions?: Regions,
+  { regions, caches }: SettleOptions = {},
 ): Promise<void> {
   if (settled) return;
   const { attempt, source, kind } = hop;
@@ -43,6 +52,7 @@ export async function settleHop(
     if (claimed) await exclusively(owner, attempt, async () => {});
     if (kind === 'relocate' && claimed) await endReplication(hop);
     await followHop(registry, hop, { facts: { retried: await retriesAround(owner, hop) }, regions });
+    await endFormerValues(caches, hop);
     await releaseClaim(owner, attempt);
   });
   await setHopState(registry, hop, ['working', 'committed', 'rolling-back'], 'settled');
@@ -153,12 +163,7 @@ export async function startCleanUp(
   stateMachineArn: string,
 ): Promise<void> {
   const name = `cleanup-${attempt.attemptId}`;
-  try {
-    await startExecution(stateMachineArn, name, { moveId, hopIndex: index });
-  } catch (error) {
-    // It has run already. While it runs, the same start is simply accepted.
-    if ((error as Error).name !== 'ExecutionAlreadyExists') throw error;
-  }
+  await startExecution(stateMachineArn, name, { moveId, hopIndex: index });
   const executionArn = executionArnOf(stateMachineArn, name);
   await registrySql(registry)
     .updateTable('tenant_move_hops')

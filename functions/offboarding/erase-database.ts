@@ -24,6 +24,8 @@ import type { Kept } from './offboarding-records.ts';
 export type Counts = Readonly<Record<string, number>>;
 
 const ROWS = 'rows of ';
+/** They have ids and names of roles, no other data of tenants. */
+const TENANCY_TABLES = ['placement', 'captured_changes', 'retried_requests'];
 /** Of a transaction that counts. */
 const COUNT_SECONDS = 600;
 
@@ -96,6 +98,7 @@ export async function eraseDatabase(
       await owner.query('delete from tenancy.placement where tenant_id = $1', [tenantId]);
     }),
   );
+  for (const table of TENANCY_TABLES) await owner.query(`ANALYZE ${qualified('tenancy', table)}`);
   const left = await searchDatabase(owner, tenantId);
   if (Object.keys(left).length > 0) throw new ErasureIncomplete(store, left);
   return performance.now() < deadline;
@@ -188,8 +191,31 @@ async function forgetInStatistics(owner: pg.ClientBase): Promise<boolean> {
  * ANALYZE finds no row. Call it after {@link eraseDatabase}.
  * @param found what was found before.
  */
-export async function statisticsLeft(owner: pg.ClientBase, found: Counts): Promise<Kept[]> {
-  if (!(await hasSharedTables(owner))) return [];
+export async function statisticsLeft(owner: pg.ClientBase, tenantId: string, found: Counts): Promise<Kept[]> {
+  const shared = (await hasSharedTables(owner)) ? await emptySharedTables(owner, found) : [];
+  const names = [...shared, ...(await tenancyTablesQuoting(owner, tenantId))];
+  if (names.length === 0) return [];
+  return [
+    {
+      what: `samples of columns in the planner’s statistics of tables that are empty now: ${names.join(', ')}`,
+      count: names.length,
+      until: null,
+      why: 'The tenant was the last one in them. PostgreSQL replaces the samples when the tables have rows again; only the administrator of the database can read them.',
+    },
+  ];
+}
+
+async function tenancyTablesQuoting(owner: pg.ClientBase, tenantId: string): Promise<string[]> {
+  const { rows } = await owner.query<{ name: string }>(
+    `select distinct 'tenancy.' || tablename as name from pg_catalog.pg_stats
+     where schemaname = 'tenancy' and tablename = any ($1)
+       and concat(most_common_vals::text, histogram_bounds::text) like any ($2) order by 1`,
+    [TENANCY_TABLES, [tenantId, tenantId.replaceAll('-', '')].map((id) => `%${id}%`)],
+  );
+  return rows.map(({ name }) => name);
+}
+
+async function emptySharedTables(owner: pg.ClientBase, found: Counts): Promise<string[]> {
   const erased = Object.keys(found).flatMap((kind) =>
     kind.startsWith(ROWS) ? [kind.slice(ROWS.length)] : [],
   );
@@ -203,15 +229,7 @@ export async function statisticsLeft(owner: pg.ClientBase, found: Counts): Promi
             or parent.relname = any ($2) and pg_catalog.pg_stat_get_tuples_inserted(c.oid) > 0) order by 1`,
     [SHARED_SCHEMA, erased],
   );
-  if (rows.length === 0) return [];
-  return [
-    {
-      what: `samples of columns in the planner’s statistics of tables that are empty now: ${rows.map(({ name }) => name).join(', ')}`,
-      count: rows.length,
-      until: null,
-      why: 'The tenant was the last one in them. PostgreSQL replaces the samples when the tables have rows again; only the administrator of the database can read them.',
-    },
-  ];
+  return rows.map(({ name }) => name);
 }
 
 async function hasSharedTables(owner: pg.ClientBase): Promise<boolean> {

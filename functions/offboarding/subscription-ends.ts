@@ -13,8 +13,10 @@
  * counted from that day. So a wrong date suspends a tenant, and does not erase it. Where an operator has suspended the
  * tenant, they are counted from the day on which its offboarding was announced.
  */
+
 import { type InferResult, sql } from 'kysely';
 import type { OffboardingPolicy } from '../contracts/offboarding-policy.ts';
+import { IN_USE } from '../contracts/tenant.ts';
 import { type AuditActor, recordAudit } from '../registry/audit-log.ts';
 import type { DataApi, RegistryExecutor } from '../registry/data-api.ts';
 import { now as registryNow } from '../registry/registry-expressions.ts';
@@ -127,7 +129,7 @@ const endingQuery = (registry: RegistryExecutor) =>
         .as('announced_on'),
     ])
     .where('t.subscription_end_date', 'is not', null)
-    .where('t.status', 'in', ['active', 'suspended'])
+    .where('t.status', 'in', IN_USE)
     // A tenant without its rows waits for a restore.
     .where('t.lost', 'is', null)
     .orderBy('t.tenant_id');

@@ -1,4 +1,5 @@
 import { type Expression, type RawBuilder, sql } from 'kysely';
+import { IN_USE } from '../contracts/tenant.ts';
 import { FIRST_EPOCH } from '../placement/tenant-names.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
 import { isNoFollowUp } from '../registry/moves.ts';
@@ -128,7 +129,7 @@ function readCandidates(registry: RegistryExecutor, { region, after, limit, samp
         .as('declined_at'),
       previousDecision.as('previous'),
     ])
-    .where('t.status', 'in', ['active', 'suspended'])
+    .where('t.status', 'in', IN_USE)
     .where('t.clone_of', 'is', null)
     .where('r.region', '=', region)
     .$if(after !== undefined, (tenants) => tenants.where('t.tenant_id', '>', after as string))

@@ -7,7 +7,7 @@
  * valid.
  */
 
-import type { TenantStatus } from '../contracts/tenant.ts';
+import { WITH_DATA } from '../contracts/tenant.ts';
 import { describePlace } from '../places/place.ts';
 import type { Difference, DifferenceKind } from './differences.ts';
 import { describeDatabase, type FoundPlacement, type TenantPlacements } from './region-databases.ts';
@@ -46,7 +46,6 @@ export type Judged = Omit<Difference, 'outcome' | 'tenantId' | 'mend'> & {
   readonly mend?: { readonly words: string; readonly work: Mend };
 };
 
-const WITH_DATA: readonly TenantStatus[] = ['active', 'suspended', 'offboarding'];
 /**
  * A backup writes its manifest shortly before its record ends. A younger manifest may belong to a backup that is
  * finishing.

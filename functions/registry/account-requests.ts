@@ -7,8 +7,10 @@
  * Invariants: a request is added in the transaction that changes the membership; of two runs, only one works on an
  * address at a time, so that no run overwrites what a later one did; memberships are read after the lease was taken.
  */
+
 import { randomUUID } from 'node:crypto';
 import { sql } from 'kysely';
+import { WITH_DATA } from '../contracts/tenant.ts';
 import type { RegistryExecutor } from './data-api.ts';
 import type { TimeWithoutZone } from './registry-column.ts';
 import { now } from './registry-expressions.ts';
@@ -147,7 +149,7 @@ export async function servedMemberships(registry: RegistryExecutor, email: strin
     .select('t.tenant_slug')
     .where(sql<string>`lower(u.email)`, '=', email)
     .where('u.is_active', '=', true)
-    .where('t.status', 'in', ['active', 'suspended', 'offboarding'])
+    .where('t.status', 'in', WITH_DATA)
     .execute();
   return rows.map(({ tenant_slug: slug }) => slug);
 }

@@ -1,3 +1,4 @@
+import { IN_USE } from '../contracts/tenant.ts';
 import type { RegistryExecutor } from './data-api.ts';
 import { now } from './registry-expressions.ts';
 import { registrySql } from './registry-sql.ts';
@@ -59,7 +60,7 @@ export async function listUncopiedKeys(
     .innerJoin('tenant_database_routing as r', 'r.tenant_id', 'k.tenant_id')
     .select(['k.key_arn', 'k.tenant_id'])
     // A key of a tenant that is being erased is being deleted.
-    .where('t.status', 'in', ['active', 'suspended'])
+    .where('t.status', 'in', IN_USE)
     .where('r.region', '=', region)
     .where('k.key_arn', 'like', '%:key/mrk-%')
     .where((eb) => eb.or([eb('k.copied_to', 'is', null), eb('k.copied_to', '<>', awsRegion)]))

@@ -7,7 +7,7 @@
  *                      planned ──a repeated request──▶ started again under the same name
  *
  * Invariants: a request that is repeated under its key records nothing and answers the first one's record. Two starts under
- * one name are one execution. Where the answer of a start was lost, the execution finds its record ended, and stops.
+ * one name are one execution, also when that has ended before the second one. Where the answer of a start was lost, the execution finds its record ended, and stops.
  */
 import type { RepeatableRequest } from './control-idempotency.ts';
 import type { DataApi, RegistryExecutor } from './data-api.ts';
@@ -26,7 +26,7 @@ export interface RecordedWork<Subject> {
   ) => Promise<{ readonly status: string; readonly phase: string } | undefined>;
   /** Records the new work as running, in phase `planned`. @throws a refusal: nothing was changed. */
   readonly record: (transaction: RegistryExecutor, subject: Subject) => Promise<void>;
-  /** Starts the execution that is named after the work. @throws Step Functions' error. */
+  /** Starts the execution that is named after the work, if it was not started before. @throws Step Functions' error. */
   readonly start: (id: string) => Promise<void>;
   /** For a start that has failed; the message may be shown to a client. */
   readonly notStarted: (options: ErrorOptions) => Error;
@@ -61,8 +61,6 @@ export async function recordAndStart<Subject>(
   try {
     await start(id);
   } catch (cause) {
-    // It has run and may have ended: the record has the outcome.
-    if (id !== newId && (cause as Error).name === 'ExecutionAlreadyExists') return id;
     const error = notStarted({ cause });
     // A failed start may have worked after all, so only the request that recorded the work marks it as failed.
     if (id === newId) {

@@ -1,4 +1,5 @@
 import { type Expression, ExpressionWrapper, type RawBuilder, sql, ValueNode } from 'kysely';
+import { IN_USE, type TenantStatus, WITH_DATA } from '../contracts/tenant.ts';
 import type { JsonText, TimeWithoutZone } from './registry-column.ts';
 import type { ColumnValueNode } from './registry-compiler.ts';
 import { columnTypeOf, type RegistryColumnName, type RegistryTables } from './registry-tables.ts';
@@ -45,6 +46,15 @@ export function asNumber<Decimal extends string | null>(
 export function asText<Text extends string | null>(value: Expression<Text>): RawBuilder<Text> {
   return sql`cast(${value} as text)`;
 }
+
+const isOneOf = (statuses: readonly TenantStatus[]) =>
+  sql<boolean>`t.status in (${sql.join(statuses.map((status) => sql.lit(status)))})`;
+
+/** Whether the row `t` of `tenants` has its data here and keeps it. */
+export const isInUse = isOneOf(IN_USE);
+
+/** Whether the row `t` of `tenants` has its data here. */
+export const hasData = isOneOf(WITH_DATA);
 
 /** The transaction's start, by the registry's clock. */
 export const now: RawBuilder<TimeWithoutZone> = sql`now()`;

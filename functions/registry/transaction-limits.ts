@@ -4,11 +4,14 @@ import { asText } from './registry-expressions.ts';
 import { registrySql } from './registry-sql.ts';
 
 /**
- * Limit for a caller that dies inside a transaction; without it the Data API would hold its locks for three minutes.
+ * Limits a transaction. A caller that dies inside it would hold its locks for three minutes, which is the Data API's limit.
+ * A statement that waits for a lock must end before the client of the Data API gives up (ten seconds, `aws/clients.ts`):
+ * the client would send the statement again, which the Data API refuses while the first one still waits. So PostgreSQL
+ * refuses it first, as a passing error (55P03): nothing was changed, and the caller may try again.
  */
 export async function boundTransaction(transaction: RegistryExecutor): Promise<void> {
   await transaction.query(
-    `SELECT set_config('idle_in_transaction_session_timeout', '10s', true), set_config('lock_timeout', '15s', true)`,
+    `SELECT set_config('idle_in_transaction_session_timeout', '10s', true), set_config('lock_timeout', '8s', true)`,
   );
 }
 

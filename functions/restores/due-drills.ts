@@ -1,5 +1,6 @@
 import { sql } from 'kysely';
 import { DRILL_DAYS } from '../contracts/backup-policy.ts';
+import { IN_USE } from '../contracts/tenant.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
 import type { TimeWithoutZone } from '../registry/registry-column.ts';
 import { registrySql } from '../registry/registry-sql.ts';
@@ -45,7 +46,7 @@ export async function listDueDrills(registry: RegistryExecutor, region: string):
         .as('backup_id'),
     )
     .where('r.region', '=', region)
-    .where('t.status', 'in', ['active', 'suspended'])
+    .where('t.status', 'in', IN_USE)
     .where(
       sql<boolean>`(t.last_drill is null or t.last_drill ->> 'status' <> 'passed'
         or cast(t.last_drill ->> 'at' as timestamptz) < now() - ${sql.lit(DRILL_DAYS)} * interval '24 hours')`,

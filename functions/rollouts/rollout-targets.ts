@@ -11,7 +11,7 @@
  */
 
 import { type InferResult, sql } from 'kysely';
-import type { IsolationModel } from '../contracts/tenant.ts';
+import { IN_USE, type IsolationModel } from '../contracts/tenant.ts';
 import type { Release } from '../database/provisioning/release.ts';
 import type { OwnedDatabase } from '../database/session/owner-connection.ts';
 import { ownerSecretOf } from '../placement/tenant-names.ts';
@@ -51,7 +51,7 @@ const lagging = (region: string, { schemaVersion, tenancyVersion }: Versions) =>
           'r.schema_version as from_version',
         ])
         .where('r.region', '=', region)
-        .where('t.status', 'in', ['active', 'suspended'])
+        .where('t.status', 'in', IN_USE)
         .where('r.isolation_model', '<>', 'shared')
         .where((eb) =>
           eb.or([
@@ -183,7 +183,7 @@ const selectTargets = (db: RegistrySql, rolloutId: string) =>
   db
     .selectFrom('schema_rollout_targets as g')
     .leftJoin('tenants as t', (join) =>
-      join.onRef('t.tenant_id', '=', 'g.tenant_id').on('t.status', 'in', ['active', 'suspended']),
+      join.onRef('t.tenant_id', '=', 'g.tenant_id').on('t.status', 'in', IN_USE),
     )
     .leftJoin('tenant_database_routing as r', 'r.tenant_id', 't.tenant_id')
     .leftJoin('cells as c', (join) =>

@@ -8,7 +8,9 @@
  * Invariants: a tenant has one running rotation of each cause at most, and several do each other no harm; a worker that dies leaves a running one, which the next worker
  * continues behind its last row.
  */
+
 import { type Expression, sql } from 'kysely';
+import { IN_USE } from '../contracts/tenant.ts';
 import { recordAudit } from '../registry/audit-log.ts';
 import type { DataApi, RegistryExecutor } from '../registry/data-api.ts';
 import type { RotationCause } from '../registry/field-rotations.ts';
@@ -61,8 +63,6 @@ export interface RegionKeys {
   /** AWS region that has copies of the keys; undefined: none has. */
   readonly copiedTo?: string | undefined;
 }
-
-const IN_USE = ['active', 'suspended'] as const;
 
 /** The placed tenants of a region, with the KMS key that their values are to be under. */
 const placedTenants = (db: RegistrySql, { region, regionKeyArn, copiedTo }: RegionKeys) =>

@@ -6,12 +6,25 @@ import * as z from 'zod';
 import { logger } from '../aws/logger.ts';
 import { type MoveDataEnvironment, variable } from '../contracts/environments.ts';
 import { leavesRegion } from '../moves/hop.ts';
+import type { CachePool } from '../tenant-data/cache-pool.ts';
 import { type HopPhase, hopPhase, movePhase, moveTask } from './move-task.ts';
 
 const executionArn = z.string().min(1);
 
 /** ARN of `tenant-move-cleanup`. @throws {Error} the function's environment is incomplete. */
 const cleanUpStateMachine = () => variable<MoveDataEnvironment>('MOVE_CLEANUP_STATE_MACHINE_ARN');
+
+let pool: CachePool | undefined;
+
+/** The caches of this function's region, from which its tenants move; undefined when it has none. */
+async function caches(): Promise<CachePool | undefined> {
+  const cellIds = process.env.CACHES;
+  if (cellIds && !pool) {
+    const { cachePoolOf } = await import('../tenant-data/cache-pool.ts');
+    pool ??= cachePoolOf(cellIds);
+  }
+  return pool;
+}
 
 /** A phase with one implementation for a reshape and another for a relocate. */
 const ofHop =
@@ -27,6 +40,7 @@ const begin = movePhase(
     const { surveyTenant } = await import('../moves/survey-tenant.ts');
     return beginMove(registry, state.input, state.executionArn, {
       regions,
+      caches: await caches(),
       survey: (tenantId) => surveyTenant(registry, tenantId),
     });
   },
@@ -41,7 +55,7 @@ const bootstrap = hopPhase('bootstrap', async (context) => {
 /** Fences the tenant's writes, transfers the last of them, and commits the hop. */
 const cutOver = hopPhase('cut-over', async (context, cursor, registry, regions) => {
   const steps = await import('../moves/hop-phases.ts');
-  const outcome = await steps.cutOver(context, cursor);
+  const outcome = await steps.cutOver(context, cursor, await caches());
   // Requests are redirected to the other region from the commit on, so its registry must have the tenant at once.
   if (outcome.done && leavesRegion(context.hop)) {
     const { followHop } = await import('../moves/settle-hop.ts');
@@ -55,7 +69,7 @@ const cutOver = hopPhase('cut-over', async (context, cursor, registry, regions) 
  */
 const settle = hopPhase('settle', async (context, _cursor, registry, regions) => {
   const { settleHop, startCleanUp } = await import('../moves/settle-hop.ts');
-  await settleHop(registry, context, regions);
+  await settleHop(registry, context, { regions, caches: await caches() });
   await startCleanUp(registry, context.hop, cleanUpStateMachine());
   if (context.hop.target.isolationModel === 'shared') {
     const { summarizeSharedTables } = await import('../moves/summarize-target.ts');
@@ -81,7 +95,7 @@ const rollBack = movePhase(
     };
     // The move was refused. If its beginning was cut off instead, recovery finds it by its execution.
     if (!move) return { outcome: 'failed', reason: reasonOf(failure, vouched) };
-    return endFailedMove(registry, move.moveId, failure, { regions, vouched });
+    return endFailedMove(registry, move.moveId, failure, { regions, caches: await caches(), vouched });
   },
 );
 
@@ -112,6 +126,7 @@ const recover = movePhase(ended, async (registry, { detail }, deadline, regions)
     ...(detail ? { ended: detail } : {}),
     deadline,
     regions,
+    caches: await caches(),
     cleanUp: { stateMachineArn, start: (name, input) => startExecution(stateMachineArn, name, input) },
   }).catch(logEach);
   // Normally there is nothing to recover, so a recovery is logged.

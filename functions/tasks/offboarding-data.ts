@@ -37,7 +37,7 @@ const erase = phase(offboardingState, async ({ offboarding }, { registry, lambda
     );
     const done = await asOwnerOf(cell, (owner) => eraseDatabase(owner, tenantId, { store, found, deadline }));
     if (!done) return { done: false };
-    const kept = await asOwnerOf(cell, (owner) => statisticsLeft(owner, found));
+    const kept = await asOwnerOf(cell, (owner) => statisticsLeft(owner, tenantId, found));
     await mergeFact(registry, offboardingId, store, {
       verifiedAt: new Date().toISOString(),
       ...(kept.length > 0 ? { kept } : {}),

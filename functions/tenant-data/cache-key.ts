@@ -15,6 +15,8 @@ export const cacheNames = {
   employee: (employeeId: unknown) => `employee:${id(employeeId)}` as CacheName,
   result: (assessmentId: unknown, resultId: unknown) =>
     `assessment:${id(assessmentId)}:result:${id(resultId)}` as CacheName,
+  /** No value: it is closed for all other names of the place. */
+  place: 'place' as CacheName,
   skillsList: 'skills:list' as CacheName,
   team: (teamId: unknown) => `team:${id(teamId)}` as CacheName,
   teamMembers: (teamId: unknown) => `team:${id(teamId)}:members` as CacheName,

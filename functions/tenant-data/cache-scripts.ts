@@ -61,6 +61,15 @@ if redis.call('HGET', KEYS[1], 'l') == ARGV[1] then redis.call('DEL', KEYS[1]) e
 return 0
 `);
 
+/** Answers 1 when the place of that key is closed: it has a tombstone; otherwise 0. */
+export const IS_CLOSED = cacheScript(`${NOW}
+local entry = redis.call('HGETALL', KEYS[1])
+for i = 1, #entry, 2 do
+  if string.sub(entry[i], 1, 2) == 'w:' and tonumber(entry[i + 1]) > now then return 1 end
+end
+return 0
+`);
+
 /** Removes value and lease until the write has cleared its tombstone. ARGV: token of the write, duration (ms). */
 export const TOMBSTONE = cacheScript(`${NOW}
 redis.call('HDEL', KEYS[1], 'v', 'n', 's', 'l', 'g')

@@ -26,6 +26,11 @@
  * - a container that does not know of a move yet reads keys of a former epoch. So a write also removes its keys of the two
  *   epochs before its own; nothing is stored there any more, because the database refuses them. Two suffice: a container
  *   looks a tenant up every two seconds, no move takes less, and values of an older epoch have expired.
+ * - a restore replaces rows without a write that names them, and writes after a move to another region go to another cache.
+ *   So such a hop closes its former place, and the two before it, before its COMMIT: a tombstone on the place's own key,
+ *   which every read checks beside its value's key. In a closed place nothing is found or stored. The tombstone outlives
+ *   the values that are there, and after the COMMIT nothing is stored any more, because the database refuses the epoch.
+ *   Before its end is reported, the hop closes the place again, or waits until its values have expired.
  * While the server does not answer, it is bypassed. A write then leaves its keys as they are, and its container owes their
  * removal: it removes them before it uses the cache again. Until then other containers may find older values, which live
  * for VALUE_MS at most.
@@ -39,8 +44,8 @@ import { LRUCache } from 'lru-cache';
 import type { CacheServer } from '../aws/cache-server.ts';
 import { CommitUnknown } from '../database/errors.ts';
 import type { AttemptPlace, AttemptWatch, CachedData, CachedSource } from '../placement/cached-data.ts';
-import { type CacheKey, cacheKey } from './cache-key.ts';
-import { CLEAR, READ, RELEASE, STORE, TOMBSTONE } from './cache-scripts.ts';
+import { type CacheKey, cacheKey, cacheNames } from './cache-key.ts';
+import { CLEAR, IS_CLOSED, READ, RELEASE, STORE, TOMBSTONE } from './cache-scripts.ts';
 
 /** Durations in milliseconds. */
 export interface CacheTimes {
@@ -50,13 +55,15 @@ export interface CacheTimes {
   readonly leaseMs: number;
   /**
    * A request ends after 29 seconds at the latest, and a transaction that it left behind after 30 more (the roles'
-   * `transaction_timeout`).
+   * `transaction_timeout`). A cut-over, which closes its place, takes a minute at most.
    */
   readonly tombstoneMs: number;
   /** How long a read waits for another container's. */
   readonly waitMs: number;
   /** How long a write waits for the server: longer than a read, because another container may reach it. */
   readonly writeLimitMs: number;
+  /** How long the close of a place waits for the server: no request waits for it, and it may have to connect first. */
+  readonly closeLimitMs: number;
 }
 
 export const CACHE_TIMES: CacheTimes = {
@@ -65,6 +72,7 @@ export const CACHE_TIMES: CacheTimes = {
   tombstoneMs: 75_000,
   waitMs: 150,
   writeLimitMs: 250,
+  closeLimitMs: 5_000,
 };
 
 /** Larger values are not cached, in characters of JSON. */
@@ -73,6 +81,14 @@ const MAX_VALUE = 128 * 1024;
 const MAX_IN_MEMORY = 200;
 const POLL_MS = 10;
 const FORMER_EPOCHS = 2;
+
+type PlaceOfTenant = Pick<AttemptPlace, 'tenantId' | 'epoch'>;
+
+/** The places of before, as far as values of them can be left and a container may not know that the tenant left them. */
+function formerPlaces({ tenantId, epoch }: PlaceOfTenant): PlaceOfTenant[] {
+  const oldest = Math.max(1, epoch - FORMER_EPOCHS);
+  return Array.from({ length: epoch - oldest }, (_, index) => ({ tenantId, epoch: oldest + index }));
+}
 
 interface InMemory {
   readonly version: string;
@@ -94,6 +110,25 @@ export class TenantCache implements CachedData {
     this.#times = { ...CACHE_TIMES, ...times };
   }
 
+  /**
+   * Ends the use of what is cached of the tenant under that epoch and those before. While a place is closed, reads go to the
+   * database.
+   * @param token of the attempt that closes it; to close it again is harmless.
+   * @returns false when the server has not answered: some values may be used until {@link valueMs} later.
+   */
+  async close(place: PlaceOfTenant, token: string): Promise<boolean> {
+    const { tombstoneMs, closeLimitMs } = this.#times;
+    const closed = [place, ...formerPlaces(place)].map((each) =>
+      this.#server.run(TOMBSTONE, cacheKey(each, cacheNames.place), [token, tombstoneMs], closeLimitMs),
+    );
+    return (await Promise.all(closed)).every((answer) => answer !== undefined);
+  }
+
+  /** How long a value is used at most, in milliseconds. */
+  get valueMs(): number {
+    return this.#times.valueMs;
+  }
+
   async read<Value>(place: AttemptPlace, source: CachedSource<Value>): Promise<Value> {
     if (this.#owed.size > 0) await this.#payOwed();
     if (this.#owed.size > 0) return source.load();
@@ -104,13 +139,16 @@ export class TenantCache implements CachedData {
     for (;;) {
       const token = randomUUID();
       const known = source.inMemory ? this.#memory.get(own) : undefined;
-      const answer = await this.#server.run(READ, key, [
-        token,
-        this.#times.leaseMs,
-        shape,
-        known?.version ?? '',
+      const [closed, answer] = await Promise.all([
+        this.#server.run(IS_CLOSED, cacheKey(place, cacheNames.place), []),
+        this.#server.run(READ, key, [token, this.#times.leaseMs, shape, known?.version ?? '']),
       ]);
       const [state, text, version] = (answer?.value ?? []) as string[];
+      if (closed?.value !== 0) {
+        // Closed, or without an answer.
+        if (state === 'lease') await this.#server.run(RELEASE, key, [token]);
+        return source.load();
+      }
       if (state === 'known' && known) return known.value as Value;
       if (state === 'hit') {
         const json = JSON.parse(text as string);
@@ -145,9 +183,8 @@ export class TenantCache implements CachedData {
           const keys = [...names].map((name) => cacheKey(place, name));
           for (const key of keys) touched.add(key);
           // A clear without a tombstone removes what is there.
-          const oldest = Math.max(1, place.epoch - FORMER_EPOCHS);
-          for (let epoch = oldest; epoch < place.epoch; epoch++)
-            for (const name of names) touched.add(cacheKey({ ...place, epoch }, name));
+          for (const former of formerPlaces(place))
+            for (const name of names) touched.add(cacheKey(former, name));
           await run(TOMBSTONE, keys, [token, tombstoneMs]);
         },
       });

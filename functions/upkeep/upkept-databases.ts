@@ -1,5 +1,5 @@
 import { sql } from 'kysely';
-import type { Tier } from '../contracts/tenant.ts';
+import { IN_USE, type Tier } from '../contracts/tenant.ts';
 import type { OwnedDatabase } from '../database/session/owner-connection.ts';
 import { ownerSecretOf } from '../placement/tenant-names.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
@@ -13,9 +13,6 @@ export interface UpkeptDatabase extends OwnedDatabase {
   /** True for a cell, which has shared tables. */
   readonly shared: boolean;
 }
-
-/** Tenants that have data and keep it; the others are being created or removed. */
-const KEPT = ['active', 'suspended'] as const;
 
 /** Keys of the region's databases, cells first. @throws {RegistryError} */
 export async function listDatabases(registry: RegistryExecutor, region: string): Promise<string[]> {
@@ -32,7 +29,7 @@ export async function listDatabases(registry: RegistryExecutor, region: string):
             .select((eb) => [asText(eb.ref('r.tenant_id')).as('key'), sql<number>`2`.as('kind')])
             .where('r.region', '=', region)
             .where('r.cell_id', 'is', null)
-            .where('t.status', 'in', KEPT),
+            .where('t.status', 'in', IN_USE),
         )
         .as('databases'),
     )
@@ -95,7 +92,7 @@ export async function listTenants(
     .innerJoin('tenant_database_routing as r', 'r.tenant_id', 't.tenant_id')
     .select(['t.tenant_id', 't.subscription_tier'])
     .where((eb) => eb(eb.fn.coalesce('r.cell_id', asText(eb.ref('r.tenant_id'))), '=', key))
-    .where('t.status', 'in', KEPT)
+    .where('t.status', 'in', IN_USE)
     .$if(after !== undefined, (tenants) => tenants.where('t.tenant_id', '>', after as string))
     .orderBy('t.tenant_id')
     .limit(limit)

@@ -33,7 +33,7 @@ export class CellCache extends Construct {
     const name = `strata-${cellId}`;
     const login = this.#secret('Login', keyArn, {
       name: cellSecretName(cellId, 'cache'),
-      description: `${cellId}: login of the API functions to the cache`,
+      description: `${cellId}: login of functions to the cache`,
       // Never change these for an existing secret: the user of the cache would keep the former password.
       generateSecretString: {
         secretStringTemplate: Stack.of(this).toJsonString({ username: CACHE_USER }),

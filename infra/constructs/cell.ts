@@ -3,6 +3,7 @@ import { Grant, type IGrantable, Role, ServicePrincipal } from 'aws-cdk-lib/aws-
 import type { IFunction } from 'aws-cdk-lib/aws-lambda';
 import { Construct, type IDependable } from 'constructs';
 import { clusterRetentionDays } from '../../functions/contracts/backup-policy.ts';
+import type { CachesEnvironment } from '../../functions/contracts/environments.ts';
 import { cellSecretName, DATA_DATABASE, starterStandIns } from '../../functions/contracts/names.ts';
 import type { CellConfig, RegionConfig, StrataConfig } from '../config.ts';
 import { acknowledgePattern } from './acknowledge-finding.ts';
@@ -183,18 +184,21 @@ export class Cell extends Construct {
     grantSecretRead(grantee, this, keyArn, standIns);
   }
 
-  get hasCache(): boolean {
+  /** The variable of a function that uses the caches of these cells, as far as they have one. */
+  static cachesEnvironment(cells: readonly Cell[]): CachesEnvironment {
+    const ids = cells.filter((cell) => cell.#hasCache).map((cell) => cell.#props.cell.id);
+    return ids.length > 0 ? { CACHES: ids.join(',') } : {};
+  }
+
+  get #hasCache(): boolean {
     return this.#props.cell.cache !== undefined;
   }
 
-  get cellId(): string {
-    return this.#props.cell.id;
-  }
-
-  /** May find the cell's cache and sign in to it. */
-  grantCache(grantee: IGrantable): Grant {
+  /** May find the cell's cache and sign in to it, if there is one. */
+  grantCache(grantee: IGrantable): void {
+    if (!this.#hasCache) return;
     const secrets = [this.#named('cache'), this.#named('cache-address')];
-    return grantSecretRead(grantee, this, this.#props.keyArn, secrets);
+    grantSecretRead(grantee, this, this.#props.keyArn, secrets);
   }
 
   /** Grants by name, so that the stacks of the region's functions do not import the secrets of the cell's stack. */

@@ -7,7 +7,7 @@ import type { MoveTasks } from '../../workflows/hop-loop.ts';
 import { MOVE_TIMEOUTS } from '../../workflows/task-states.ts';
 import type { RegionConfig } from '../config.ts';
 import { acknowledgePattern } from './acknowledge-finding.ts';
-import type { Cell } from './cell.ts';
+import { Cell } from './cell.ts';
 import type { DedicatedDatabases } from './dedicated-databases.ts';
 import type { FieldKeys } from './field-keys.ts';
 import { grantOwners } from './owner-task.ts';
@@ -115,6 +115,7 @@ export class MoveFunctions extends Construct {
       network: network.forTasks,
       environment: {
         ...this.#registries(),
+        ...Cell.cachesEnvironment(cells),
         REPLICATION_TLS: replicationTls,
         REPLICATION_TLS_BETWEEN_REGIONS: replicationTlsBetweenRegions,
         MOVE_DUTY_CYCLE: String(dutyCycle),
@@ -127,7 +128,11 @@ export class MoveFunctions extends Construct {
     grantOwners(task, this.#props, ANY_TENANT);
     elsewhere.grantOwner(task);
     elsewhere.grantReadDedicated(task, ANY_TENANT);
-    for (const cell of cells) cell.grantStarter(task);
+    for (const cell of cells) {
+      cell.grantStarter(task);
+      // It ends what is cached of a place before the commit of a hop. The source is always in this region.
+      cell.grantCache(task);
+    }
     elsewhere.grantStarter(task);
     secrets.grantReadTenant(task, ANY_TENANT);
     elsewhere.grantReadTenant(task, ANY_TENANT);

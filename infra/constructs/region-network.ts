@@ -34,6 +34,7 @@ export type EndpointName = keyof typeof ENDPOINT_SERVICES;
  *   API functions ──6379──▶ caches, where a cell has one
  *   API functions ───443──▶ interface endpoints
  *   task functions ─5432──▶ clusters, and proxies to verify what a request would see
+ *   task functions ─6379──▶ caches, where a cell has one, to end what is cached of a former place
  *   task functions ──443──▶ interface endpoints, S3 (gateway endpoint)
  *   clusters ──────5432──▶ clusters, which replicate the tenants that move between them
  *
@@ -77,7 +78,10 @@ export class RegionNetwork extends Construct {
     const endpoints = this.#group('Endpoints', 'Interface endpoints of AWS services');
 
     this.#allow(this.#apiFunctions, this.proxies, POSTGRES_PORT, 'requests');
-    if (this.caches) this.#allow(this.#apiFunctions, this.caches, VALKEY_PORT, 'cached values and limits');
+    if (this.caches) {
+      this.#allow(this.#apiFunctions, this.caches, VALKEY_PORT, 'cached values and limits');
+      this.#allow(this.#taskFunctions, this.caches, VALKEY_PORT, 'the end of cached values');
+    }
     this.#allow(this.proxies, this.clusters, POSTGRES_PORT, 'pooled sessions');
     this.#allow(this.#taskFunctions, this.clusters, POSTGRES_PORT, 'DDL and moves');
     this.#allow(this.#taskFunctions, this.proxies, POSTGRES_PORT, 'verification');

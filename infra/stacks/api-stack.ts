@@ -8,6 +8,7 @@ import { routes as publicRoutes } from '../../functions/api/public/routes.ts';
 import { routes as skillsRoutes } from '../../functions/api/skills/routes.ts';
 import { routes as usersRoutes } from '../../functions/api/users/routes.ts';
 import type { RegionConfig } from '../config.ts';
+import { Cell } from '../constructs/cell.ts';
 import { ContextApi } from '../constructs/context-api.ts';
 import { FieldRotation } from '../constructs/field-rotation.ts';
 import { RegionGrants } from '../constructs/region-grants.ts';
@@ -124,7 +125,6 @@ export class ApiStack extends Stack {
     }: RegionalStackProps,
   ): StrataFunction {
     const { registry, alarmTopicArn } = controlPlane;
-    const caches = cells.filter(({ cell }) => cell.hasCache).map(({ cell }) => cell);
     const task = new StrataFunction(this, id, {
       config,
       bundle,
@@ -139,13 +139,15 @@ export class ApiStack extends Stack {
         // The domain under which `{slug}.domain` names a tenant. localhost is included because the same assembly also
         // runs on a developer's machine.
         TENANT_DOMAINS: [domain, 'localhost'].filter(Boolean).join(','),
-        ...(caches.length > 0 ? { CACHES: caches.map(({ cellId }) => cellId).join(',') } : {}),
+        ...Cell.cachesEnvironment(cells.map(({ cell }) => cell)),
       },
     });
     if (context === 'users') registry.grantUsers(task);
     else registry.grantRead(task);
-    for (const { cell } of cells) cell.grantStarter(task);
-    for (const cell of caches) cell.grantCache(task);
+    for (const { cell } of cells) {
+      cell.grantStarter(task);
+      cell.grantCache(task);
+    }
     secrets.grantReadTenant(task, SERVES_ALL);
     return task;
   }

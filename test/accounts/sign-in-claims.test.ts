@@ -1,20 +1,20 @@
 import { randomUUID } from 'node:crypto';
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test } from 'vitest';
 import { type SignIn, signInClaims } from '../../functions/accounts/sign-in-claims.ts';
 import { chooseTenant } from '../../functions/registry/sign-ins.ts';
+import { ownRegistry } from '../own-registry.ts';
 import type { RegistryOverPostgres } from '../registry-over-postgres.ts';
-import { TestDatabase } from '../test-database.ts';
+import type { TestDatabase } from '../test-database.ts';
 
 let database: TestDatabase;
 let writer: RegistryOverPostgres;
 /** With the rights that the trigger has. */
 let registry: RegistryOverPostgres;
-beforeAll(async () => {
-  database = await TestDatabase.cloneRegistry();
+ownRegistry(async (own) => {
+  database = own;
   writer = await database.registry();
   registry = await database.registry('registryUsers');
 });
-afterAll(() => database.drop());
 
 let email: string;
 beforeEach(() => {

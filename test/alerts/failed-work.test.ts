@@ -261,18 +261,19 @@ describe('a move', () => {
     expect(alert).toMatchObject({ severity: 'critical', details: { moveId, hop: 0 } });
   });
 
-  test('that failed has no alert after a week', async () => {
+  test.each([
+    [
+      'after a week',
+      `UPDATE tenant_moves SET finished_at = now() - make_interval(secs => ${THRESHOLDS.failureSeconds + 60})`,
+    ],
+    ['of a tenant that is not in use any more', `UPDATE tenants SET status = 'offboarding'`],
+  ])('that failed has no alert %s', async (_when, update) => {
     const { tenantId, moveId } = await moving('copy');
     await endFailedMove(world.registry, moveId, { Error: 'States.Timeout' });
     await alerts.opensOnceAndEnds({
       about: tenantId,
       kind: 'move-failed',
-      end: () =>
-        world.registry.query(
-          `UPDATE tenant_moves SET finished_at = now() - make_interval(secs => :seconds::integer)
-           WHERE move_id = :moveId::uuid`,
-          { moveId, seconds: THRESHOLDS.failureSeconds + 60 },
-        ),
+      end: () => world.registry.query(`${update} WHERE tenant_id = :tenantId::uuid`, { tenantId }),
     });
   });
 });

@@ -1,7 +1,7 @@
 /**
- * The cache beside the real store: readers, writers, evictions, outages and moves in random order, in two containers.
- * Never does a client get a value older than the last write that was answered before its read began: while the server is
- * reachable at once, and after an outage within the time that values live.
+ * The cache beside the real store: readers, writers, evictions, outages, moves and restores in random order, in two
+ * containers. Never does a client get a value older than the last write or restore that was answered before its read began:
+ * while the server is reachable at once, and after an outage within the time that values live.
  */
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -30,10 +30,13 @@ const ACTOR: Actor = {
 
 let valkey: TestValkey;
 let world: World;
+/** As the function that moves tenants has it: it reaches the server at all times. */
+let mover: TenantCache;
 beforeAll(async () => {
   if (!valkeyInstalled) return;
   [valkey, world] = await Promise.all([TestValkey.start(), createWorld(1, { pooled: false })]);
   valkey.trust();
+  mover = new TenantCache(valkey.server(), { closeLimitMs: 5_000 });
 });
 afterAll(async () => {
   await valkey?.stop();
@@ -56,6 +59,7 @@ const step = fc.record({
     { weight: 1, arbitrary: fc.record({ kind: fc.constant('restart' as const) }) },
     { weight: 1, arbitrary: fc.record({ kind: fc.constant('outage' as const) }) },
     { weight: 1, arbitrary: fc.record({ kind: fc.constant('move' as const) }) },
+    { weight: 1, arbitrary: fc.record({ kind: fc.constant('restore' as const) }) },
   ),
 });
 type Action =
@@ -147,6 +151,8 @@ class Run {
         return this.#interrupt();
       case 'move':
         return this.#move();
+      case 'restore':
+        return this.#restore();
     }
   }
 
@@ -224,29 +230,60 @@ class Run {
     if (keys.length > 0) await valkey.inspector.del(...keys);
   }
 
-  /** The database and the registry have the tenant under the next epoch; containers learn of it from the database. */
   #move(): Promise<void> {
-    const { tenantId, database } = this.#tenant;
-    const move = this.#moving.then(async () => {
-      if (this.#moves >= MAX_MOVES) return;
-      this.#moves += 1;
-      const superuser = await database.connect('superuser');
-      // The lock waits for the writes of the former epoch, as a fence does.
-      await superuser.query('BEGIN');
-      await superuser.query('SELECT pg_advisory_xact_lock(tenancy.lock_key($1::uuid))', [tenantId]);
-      const { rows } = await superuser.query<{ epoch: string }>(
-        'UPDATE tenancy.placement SET epoch = epoch + 1 WHERE tenant_id = $1 RETURNING epoch',
-        [tenantId],
-      );
-      await superuser.query('COMMIT');
-      await superuser.end();
-      await world.registry.query(
-        'UPDATE tenant_database_routing SET epoch = :epoch::bigint WHERE tenant_id = :tenantId::uuid',
-        { epoch: Number(rows[0]?.epoch), tenantId },
-      );
-    });
+    const move = this.#moving.then(() => this.#advance());
     this.#moving = move;
     return move;
+  }
+
+  /** Later than the writes before it, and earlier than those after it, so that the rows it brings have a version. */
+  #restore(): Promise<void> {
+    const earlier = this.#registers.map(({ writing }) => writing);
+    const restore = Promise.all([this.#moving, ...earlier]).then(() => this.#advance({ restores: true }));
+    for (const register of this.#registers) register.writing = restore.catch(() => {});
+    this.#moving = restore;
+    return restore;
+  }
+
+  /**
+   * The database and the registry have the tenant under the next epoch; containers learn of it from the database.
+   * @param restores its rows are other ones there, which no write of the cache's protocol has brought.
+   */
+  async #advance({ restores = false } = {}): Promise<void> {
+    if (this.#moves >= MAX_MOVES) return;
+    this.#moves += 1;
+    const { tenantId, database } = this.#tenant;
+    const superuser = await database.connect('superuser');
+    const { rows } = await superuser.query<{ epoch: string }>(
+      'SELECT epoch FROM tenancy.placement WHERE tenant_id = $1',
+      [tenantId],
+    );
+    const epoch = Number(rows[0]?.epoch);
+    const close = async () => {
+      if (restores) expect(await mover.close({ tenantId, epoch }, 'restore')).toBe(true);
+    };
+    await close();
+    // The lock waits for the writes of the former epoch, as a fence does.
+    await superuser.query('BEGIN');
+    await superuser.query('SELECT pg_advisory_xact_lock(tenancy.lock_key($1::uuid))', [tenantId]);
+    const restored = restores ? this.#registers.map(({ employeeId, next }) => ({ employeeId, next })) : [];
+    for (const { employeeId, next } of restored) {
+      const { schemaName } = this.#tenant;
+      await superuser.query(`UPDATE ${schemaName}.employees SET job_title = $1 WHERE employee_id = $2`, [
+        String(next),
+        employeeId,
+      ]);
+    }
+    await superuser.query('UPDATE tenancy.placement SET epoch = epoch + 1 WHERE tenant_id = $1', [tenantId]);
+    await superuser.query('COMMIT');
+    await superuser.end();
+    await world.registry.query(
+      'UPDATE tenant_database_routing SET epoch = :epoch::bigint WHERE tenant_id = :tenantId::uuid',
+      { epoch: epoch + 1, tenantId },
+    );
+    // As before the end of a restore is reported: a restarted server has lost the first one.
+    await close();
+    if (restores) for (const register of this.#registers) register.acknowledged = register.next++;
   }
 }
 

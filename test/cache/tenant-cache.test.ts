@@ -340,6 +340,92 @@ describe.skipIf(!valkeyInstalled)('tombstones', () => {
   });
 });
 
+describe.skipIf(!valkeyInstalled)('a place that is closed', () => {
+  test('has no value for a container that still uses it, and stores none', async () => {
+    const row = new Row();
+    const [late, mover] = [container(), container()];
+    const source = row.source({ inMemory: true });
+    await late.read(place, source);
+    expect(await mover.close(place, randomUUID())).toBe(true);
+    row.value = 5;
+    expect([await late.read(place, source), await late.read(place, row.source())]).toEqual([5, 5]);
+    await valkey.inspector.del(cacheKey(place, NAME));
+    row.value = 6;
+    expect(await late.read(place, source)).toBe(6);
+    row.value = 7;
+    expect(await late.read(place, source)).toBe(7);
+    expect(await valkey.inspector.exists(cacheKey(place, NAME))).toBe(0);
+  });
+
+  test('keeps what a slower reader stores from being found', async () => {
+    const row = new Row();
+    const [slow, other] = [container(), container()];
+    const read = gate();
+    const closed = gate();
+    const reading = slow.read(place, {
+      ...row.source(),
+      load: async (watch) => {
+        await watch?.beforeCommit(place);
+        const seen = row.value;
+        read.open();
+        await closed.opened;
+        return seen;
+      },
+    });
+    await read.opened;
+    await other.close(place, randomUUID());
+    row.value = 5;
+    closed.open();
+    expect(await reading).toBe(0);
+    expect([await slow.read(place, row.source()), await other.read(place, row.source())]).toEqual([5, 5]);
+  });
+
+  test('is closed together with those before it', async () => {
+    const row = new Row();
+    const cache = container();
+    await cache.read(place, row.source());
+    await cache.close({ ...place, epoch: 3 }, randomUUID());
+    row.value = 5;
+    expect(await cache.read(place, row.source())).toBe(5);
+  });
+
+  test('is closed for its own tenant only, and not for the place after it', async () => {
+    const row = new Row();
+    const cache = container();
+    const others = [
+      { ...place, tenantId: randomUUID() },
+      { ...place, epoch: 2 },
+    ];
+    for (const other of others) {
+      row.at = other;
+      await cache.read(other, row.source());
+    }
+    await cache.close(place, randomUUID());
+    row.value = 5;
+    for (const other of others) expect(await cache.read(other, row.source())).toBe(0);
+  });
+
+  test('opens again by itself, where the commit did not happen', async () => {
+    const row = new Row();
+    const cache = container({ tombstoneMs: 300 });
+    await cache.close(place, randomUUID());
+    await expect
+      .poll(async () => {
+        const before = row.loads;
+        await cache.read(place, row.source());
+        return row.loads - before;
+      })
+      .toBe(0);
+  });
+
+  test('is not reported as closed without an answer of the server', async () => {
+    const relay = await valkey.relay();
+    relay.close();
+    const unreachable = new TenantCache(valkey.server({ port: relay.port }), { closeLimitMs: 5_000 });
+    expect(await unreachable.close(place, randomUUID())).toBe(false);
+  });
+});
+
 describe.skipIf(!valkeyInstalled)('a server that does not answer', () => {
   test('is bypassed at once after a few tries, and used again when it is back', async () => {
     const row = new Row();

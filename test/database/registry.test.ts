@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { bootstrapRegistry, registryMigrations } from '../../functions/registry/bootstrap-registry.ts';
 import { registerCell } from '../../functions/registry/cells.ts';
+import { ownRegistry } from '../own-registry.ts';
 import { TestDatabase } from '../test-database.ts';
 
 const passwords = {
@@ -27,10 +28,9 @@ const cell = {
 };
 
 let database: TestDatabase;
-beforeAll(async () => {
-  database = await TestDatabase.cloneRegistry();
+ownRegistry(async (own) => {
+  database = own;
 });
-afterAll(() => database.drop());
 
 /** Inserts a tenant with the columns given over plausible ones, as the writer. */
 async function insertTenant(columns: Record<string, string | number> = {}): Promise<string> {

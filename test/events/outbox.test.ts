@@ -1,24 +1,24 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test } from 'vitest';
 import { EVENTS } from '../../functions/contracts/events.ts';
 import { publishEvents } from '../../functions/events/publish-events.ts';
 import { measureBacklog } from '../../functions/registry/event-outbox.ts';
 import { eventTables } from '../../functions/registry/migrations/0019-events.ts';
+import { ownRegistry } from '../own-registry.ts';
 import type { RegistryOverPostgres } from '../registry-over-postgres.ts';
-import { TestDatabase } from '../test-database.ts';
+import type { TestDatabase } from '../test-database.ts';
 import { addTenant, CollectingBus, setStatus } from './outbox-rows.ts';
 
 let database: TestDatabase;
 let writer: RegistryOverPostgres;
 let bus: CollectingBus;
-beforeAll(async () => {
-  database = await TestDatabase.cloneRegistry();
+ownRegistry(async (own) => {
+  database = own;
   writer = await database.registry();
 });
 beforeEach(async () => {
   await writer.query('DELETE FROM event_outbox');
   bus = new CollectingBus();
 });
-afterAll(() => database.drop());
 
 /** All that this file has published, and what the outbox had of it. */
 const everything: { readonly types: Set<string>; readonly texts: string[] } = { types: new Set(), texts: [] };

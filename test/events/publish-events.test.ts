@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { beforeEach, expect, test } from 'vitest';
 import { THRESHOLDS } from '../../functions/alerts/thresholds.ts';
 import { publishEvents } from '../../functions/events/publish-events.ts';
 import type { RegistryExecutor } from '../../functions/registry/data-api.ts';
@@ -9,15 +9,16 @@ import {
   releaseOutbox,
 } from '../../functions/registry/event-outbox.ts';
 import { AlertRuns } from '../alerts/alert-runs.ts';
+import { ownRegistry } from '../own-registry.ts';
 import type { RegistryOverPostgres } from '../registry-over-postgres.ts';
-import { TestDatabase } from '../test-database.ts';
+import type { TestDatabase } from '../test-database.ts';
 import { addTenant, CollectingBus, setStatus } from './outbox-rows.ts';
 
 let database: TestDatabase;
 let registry: RegistryOverPostgres;
 let bus: CollectingBus;
-beforeAll(async () => {
-  database = await TestDatabase.cloneRegistry();
+ownRegistry(async (own) => {
+  database = own;
   registry = await database.registry();
 });
 beforeEach(async () => {
@@ -25,7 +26,6 @@ beforeEach(async () => {
   await registry.query('UPDATE event_publisher SET lease = NULL, lease_expires_at = NULL');
   bus = new CollectingBus();
 });
-afterAll(() => database.drop());
 
 const publish = (to: RegistryExecutor = registry) =>
   publishEvents(to, bus, { region: 'us', deadline: performance.now() + 30_000 });

@@ -45,11 +45,12 @@ test('each cell with a cache has one, encrypted under the region’s key, with o
   }
 });
 
-test('the functions that serve tenants know the caches of their region, and no other function does', () => {
+test('the functions that serve tenants or commit moves know the caches of their region, and no other function does', () => {
   const contexts = ['assessments', 'audit', 'people', 'skills', 'users'];
-  const expected = ['us', 'eu', 'apac'].flatMap((region) =>
-    contexts.map((context) => `Strata-${region}-api api/${context}/handler.handler`),
-  );
+  const expected = ['us', 'eu', 'apac'].flatMap((region) => [
+    ...contexts.map((context) => `Strata-${region}-api api/${context}/handler.handler`),
+    `Strata-${region}-operations tasks/move-data.handler`,
+  ]);
   expect(functionsWith(cached, 'CACHES').sort()).toEqual(expected.sort());
   const people = cached.resources.find(
     ({ stack, Properties }) =>
@@ -60,7 +61,7 @@ test('the functions that serve tenants know the caches of their region, and no o
   ).toBe('eu-1,eu-2,eu-3');
 });
 
-test('only these functions may read the secrets of the caches, and only they reach the port', () => {
+test('only these functions may read the secrets of the caches, and only functions reach the port', () => {
   const readers = new Set<string>();
   for (const { where, statement } of allowStatements(cached.resources)) {
     if (!listOf(statement.Action).map(text).includes('secretsmanager:GetSecretValue')) continue;
@@ -69,13 +70,17 @@ test('only these functions may read the secrets of the caches, and only they rea
         .map(text)
         .some((resource) => /\/cache(-address)?-/.test(resource))
     )
-      readers.add(where.split('/')[0] as string);
+      readers.add(where.replace(/RoleDefaultPolicy\w+$/, ''));
   }
-  expect([...readers].sort()).toEqual(['Strata-apac-api', 'Strata-eu-api', 'Strata-us-api']);
+  const expected = ['apac', 'eu', 'us'].flatMap((region) => [
+    ...['Assessments', 'Audit', 'People', 'Skills', 'Users'].map((id) => `Strata-${region}-api/${id}`),
+    `Strata-${region}-operations/MovesTasksdata`,
+  ]);
+  expect([...readers].sort()).toEqual(expected);
   const rules = ofType('AWS::EC2::SecurityGroupIngress').filter(
     ({ Properties }) => Properties.ToPort === 6379,
   );
-  expect(rules).toHaveLength(3);
+  expect(rules).toHaveLength(2 * 3);
   for (const { Properties } of rules)
-    expect(text(Properties.SourceSecurityGroupId)).toContain('ApiFunctions');
+    expect(text(Properties.SourceSecurityGroupId)).toMatch(/ApiFunctions|TaskFunctions/);
 });

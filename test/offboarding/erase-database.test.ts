@@ -48,12 +48,27 @@ async function erase(tenantId: string): Promise<boolean> {
   return eraseDatabase(owner, tenantId, { store: 'database test', found, deadline: forever() });
 }
 
+/** Tables of which the planner's statistics have the tenant's id. */
+async function quoting({ tenantId }: TestTenant): Promise<string[]> {
+  const superuser = await database.connect('superuser');
+  const { rows } = await superuser.query<{ name: string }>(
+    `select distinct tablename as name from pg_stats
+     where schemaname in ('shared', 'tenancy') and tablename not like 'idx_%'
+       and concat(most_common_vals::text, histogram_bounds::text) like $1 order by 1`,
+    [`%${tenantId}%`],
+  );
+  return rows.map(({ name }) => name);
+}
+
 describe('a tenant of the shared tables', () => {
   test('loses its rows and its placement, and its neighbours lose nothing', async () => {
     const [tenant, neighbour] = [await database.addTenant('shared'), await database.addTenant('shared')];
     await addEmployees(tenant, 20);
     await addEmployees(neighbour, 3);
     expect(await searchDatabase(owner, tenant.tenantId)).toEqual({ 'rows of employees': 20, placements: 1 });
+    const superuser = await database.connect('superuser');
+    await superuser.query('ANALYZE shared.employees, tenancy.placement');
+    expect(await quoting(tenant)).toEqual(['employees', 'placement']);
 
     expect(await erase(tenant.tenantId)).toBe(true);
 
@@ -65,12 +80,7 @@ describe('a tenant of the shared tables', () => {
     await expect(addEmployees(tenant, 1)).rejects.toMatchObject({ code: 'TN004' });
     expect((await addEmployees({ ...neighbour }, 0)).rowCount).toBe(0);
     // Frequent values of columns do not outlive the rows.
-    const superuser = await database.connect('superuser');
-    const { rows } = await superuser.query(
-      `select 1 from pg_stats where schemaname = 'shared' and histogram_bounds::text like $1`,
-      [`%${tenant.tenantId}%`],
-    );
-    expect(rows).toEqual([]);
+    expect(await quoting(tenant)).toEqual([]);
     // Again: nothing is there.
     expect(await erase(tenant.tenantId)).toBe(true);
   });
@@ -145,22 +155,33 @@ test('statistics of tables that have become empty are told, and no others', asyn
       await session.end();
     }
     const superuser = await fresh.connect('superuser');
-    await superuser.query('ANALYZE shared.employees');
+    await superuser.query(
+      `INSERT INTO tenancy.captured_changes SELECT $1, 'employees', '{}' FROM generate_series(1, 9)`,
+      [tenants[1]!.tenantId],
+    );
+    await superuser.query('ANALYZE shared.employees, tenancy.placement, tenancy.captured_changes');
     const left: unknown[] = [];
     for (const { tenantId } of tenants) {
       const found = await searchDatabase(client, tenantId);
       await eraseDatabase(client, tenantId, { store: 'database test', found, deadline: forever() });
-      left.push(await statisticsLeft(client, found));
+      left.push(await statisticsLeft(client, tenantId, found));
     }
     const { rows } = await superuser.query<{ names: string }>(
       `select string_agg(distinct tablename, ', ') as names from pg_stats
-       where schemaname = 'shared' and histogram_bounds::text like $1 and tablename not like 'idx_%'`,
+       where schemaname in ('shared', 'tenancy') and tablename not like 'idx_%'
+         and concat(most_common_vals::text, histogram_bounds::text) like $1`,
       [`%${tenants[1]!.tenantId}%`],
     );
-    expect(rows).toEqual([{ names: 'employees' }]);
+    expect(rows).toEqual([{ names: 'captured_changes, employees' }]);
     expect(left).toEqual([
       [],
-      [expect.objectContaining({ count: 1, what: expect.stringMatching(/: employees$/), until: null })],
+      [
+        expect.objectContaining({
+          count: 2,
+          what: expect.stringMatching(/: employees, tenancy\.captured_changes$/),
+          until: null,
+        }),
+      ],
     ]);
   } finally {
     await fresh.drop();

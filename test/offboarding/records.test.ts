@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import type { AlertChanges } from '../../functions/alerts/plan-changes.ts';
 import { recordChanges } from '../../functions/alerts/record-alerts.ts';
 import { followQueries } from '../../functions/alerts/slow-queries.ts';
@@ -37,8 +37,9 @@ import { createUser, deleteUser, updateUser } from '../../functions/registry/ten
 import { updateTenant } from '../../functions/registry/tenants.ts';
 import { ResourceConflict } from '../../functions/resources/errors.ts';
 import { AlertRuns, overdueAtOnce } from '../alerts/alert-runs.ts';
+import { ownRegistry } from '../own-registry.ts';
 import type { RegistryOverPostgres } from '../registry-over-postgres.ts';
-import { TestDatabase } from '../test-database.ts';
+import type { TestDatabase } from '../test-database.ts';
 
 const ACTOR = { id: 'operator@strata.test', type: 'operator' } as const;
 const MACHINE = 'arn:aws:states:us-east-1:1:stateMachine:tenant-offboarding';
@@ -46,12 +47,11 @@ const MACHINE = 'arn:aws:states:us-east-1:1:stateMachine:tenant-offboarding';
 let database: TestDatabase;
 let registry: RegistryOverPostgres;
 let master: RegistryOverPostgres;
-beforeAll(async () => {
-  database = await TestDatabase.cloneRegistry();
+ownRegistry(async (own) => {
+  database = own;
   registry = await database.registry();
   master = await database.registry('master');
 });
-afterAll(() => database.drop());
 
 async function addTenant(status = 'active', cloneOf: string | null = null): Promise<string> {
   const tenantId = randomUUID();

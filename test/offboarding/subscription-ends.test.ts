@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import type { OffboardingPolicy } from '../../functions/contracts/offboarding-policy.ts';
 import {
   endSubscriptions,
@@ -9,8 +9,8 @@ import {
   stepOf,
 } from '../../functions/offboarding/subscription-ends.ts';
 import { updateTenant } from '../../functions/registry/tenants.ts';
+import { ownRegistry } from '../own-registry.ts';
 import type { RegistryOverPostgres } from '../registry-over-postgres.ts';
-import { TestDatabase } from '../test-database.ts';
 
 const policy: OffboardingPolicy = {
   graceMinutes: 60,
@@ -57,13 +57,10 @@ test('the notice is the smallest one that is due', () => {
 });
 
 describe('the daily run', () => {
-  let database: TestDatabase;
   let registry: RegistryOverPostgres;
-  beforeAll(async () => {
-    database = await TestDatabase.cloneRegistry();
+  ownRegistry(async (database) => {
     registry = await database.registry();
   });
-  afterAll(() => database.drop());
 
   async function addTenant(endDate: string | null, status = 'active', reason: string | null = null) {
     const tenantId = randomUUID();

@@ -1,21 +1,18 @@
 import { randomUUID } from 'node:crypto';
-import { afterAll, beforeAll, beforeEach, expect, test, vi } from 'vitest';
+import { beforeEach, expect, test, vi } from 'vitest';
 import { TenantDirectory } from '../../functions/placement/tenant-directory.ts';
 import type { RegistryExecutor } from '../../functions/registry/data-api.ts';
 import { inTurn } from '../isolation/tenant-world.ts';
-import { TestDatabase } from '../test-database.ts';
+import { ownRegistry } from '../own-registry.ts';
 
 const EMAIL = 'ada@people.test';
 
-let database: TestDatabase;
 let registry: RegistryExecutor;
 let tenantId: string;
 let userId: string;
-beforeAll(async () => {
-  database = await TestDatabase.cloneRegistry();
+ownRegistry(async (database) => {
   registry = inTurn(await database.registry());
 });
-afterAll(() => database.drop());
 beforeEach(async () => {
   tenantId = randomUUID();
   await registry.query(

@@ -97,7 +97,7 @@ test('alert access-refused, alert access-operator, alert access-encrypted: each 
   const late = await acknowledge(alert.alertId);
   expect([late.status, late.headers.get('content-type')]).toEqual([409, 'application/problem+json']);
   expect((await get(`/alerts/${alert.alertId}`)).body.status).toBe('resolved');
-});
+}, 120_000);
 
 test.each([
   ['/alerts?status=closed', 400],

@@ -12,7 +12,7 @@ import { writeCostBasis } from '../../functions/registry/price-tables.ts';
 import { config } from '../../infra/config.ts';
 import { costBasisOf } from '../../infra/cost-basis.ts';
 import { loadConfig } from '../../infra/load-config.ts';
-import { sampled } from '../full-run.ts';
+import { FULL_RUN, sampled } from '../full-run.ts';
 import { apiEvent } from './api-event.ts';
 import { startTwoRegistries, type TwoRegistries } from './two-registries.ts';
 
@@ -473,6 +473,59 @@ describe.each(['us', 'eu'] as const)(
       expect(region).toBe(key);
       expect(await executionsOf('tenant-export', `export-${exportId}`, awsRegion)).toHaveLength(1);
     });
+  },
+);
+
+describe('a request whose execution an equal request has started, and which has ended since', () => {
+  /** What it calls to start the execution, with the start and the end of that other one before. */
+  const startAfter = (workflow: string) => async (name: string, input: object) => {
+    const { startExecution } = await import('../../functions/aws/executions.ts');
+    const stateMachineArn = stateMachine(workflow);
+    await startExecution(stateMachineArn, name, input);
+    const isOver = async () => (await executionsOf(workflow, name))[0]?.status !== 'RUNNING';
+    await vi.waitUntil(isOver, { timeout: 20_000, interval: 20 });
+    await startExecution(stateMachineArn, name, input);
+  };
+
+  test('has succeeded, and does not end the work', async () => {
+    const { requestMove } = await import('../../functions/moves/request-move.ts');
+    const slug = `raced-${randomUUID().slice(0, 8)}`;
+    const { body: tenant } = await call('POST /tenants', {
+      body: { name: slug, slug, adminEmail: 'admin@raced.test' },
+    });
+    const tenantId = tenant.tenantId as string;
+    await activate('us', tenantId);
+    const asked = { tenantId, target: { tier: 'business' }, force: false } as const;
+    const moveId = await requestMove(two.us, asked, {
+      actor: { id: 'operator', type: 'operator' },
+      startedBy: 'operator',
+      stateMachineArn: stateMachine('tenant-move'),
+      start: startAfter('tenant-move'),
+    });
+    const path = { tenantId, moveId };
+    const { body } = await call('GET /tenants/{tenantId}/moves/{moveId}', { path });
+    expect(body).toMatchObject({ status: 'running', reason: null });
+    expect(await executionsOf('tenant-move', `move-${moveId}`)).toHaveLength(1);
+  });
+});
+
+test.runIf(FULL_RUN)(
+  'a request that waits too long for a lock is 503, and succeeds when it is repeated',
+  async () => {
+    const slug = `waited-${randomUUID().slice(0, 8)}`;
+    const { body: tenant } = await call('POST /tenants', {
+      body: { name: slug, slug, adminEmail: 'admin@waited.test' },
+    });
+    await activate('us', tenant.tenantId);
+    const path = { tenantId: tenant.tenantId as string };
+    const ask = () => call('POST /tenants/{tenantId}/backups', { path, key: slug });
+    await two.us.transaction(async (transaction) => {
+      await transaction.query('SELECT status FROM tenants WHERE tenant_id = :id::uuid FOR UPDATE', {
+        id: tenant.tenantId,
+      });
+      expect(await ask()).toMatchObject({ status: 503, body: { type: 'urn:strata:problem:unavailable' } });
+    });
+    expect(await ask()).toMatchObject({ status: 202, replayed: false });
   },
 );
 

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { beforeEach, expect, test } from 'vitest';
 import {
   leaseAccounts,
   postponeAccount,
@@ -8,21 +8,21 @@ import {
   settleAccount,
 } from '../../functions/registry/account-requests.ts';
 import { createUser, deleteUser, updateUser } from '../../functions/registry/tenant-users.ts';
+import { ownRegistry } from '../own-registry.ts';
 import type { RegistryOverPostgres } from '../registry-over-postgres.ts';
-import { TestDatabase } from '../test-database.ts';
+import type { TestDatabase } from '../test-database.ts';
 
 let database: TestDatabase;
 let writer: RegistryOverPostgres;
 /** Two runs of the task. */
 let one: RegistryOverPostgres;
 let two: RegistryOverPostgres;
-beforeAll(async () => {
-  database = await TestDatabase.cloneRegistry();
+ownRegistry(async (own) => {
+  database = own;
   writer = await database.registry();
   [one, two] = [await database.registry('registryUsers'), await database.registry('registryUsers')];
 });
 beforeEach(() => writer.query('DELETE FROM account_requests'));
-afterAll(() => database.drop());
 
 const rows = () => writer.query('SELECT email, attempts, reason FROM account_requests ORDER BY email');
 

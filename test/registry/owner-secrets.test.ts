@@ -1,22 +1,19 @@
 import { randomUUID } from 'node:crypto';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { listSurveyedDatabases } from '../../functions/alerts/surveyed-databases.ts';
 import { lockSubject } from '../../functions/credentials/credential-subject.ts';
 import { listMeteredTenants } from '../../functions/metering/metered-tenants.ts';
 import { findPlace } from '../../functions/places/place.ts';
 import { findDatabase } from '../../functions/upkeep/upkept-databases.ts';
+import { ownRegistry } from '../own-registry.ts';
 import type { RegistryOverPostgres } from '../registry-over-postgres.ts';
-import { TestDatabase } from '../test-database.ts';
 
-let database: TestDatabase;
 let registry: RegistryOverPostgres;
 let master: RegistryOverPostgres;
-beforeAll(async () => {
-  database = await TestDatabase.cloneRegistry();
+ownRegistry(async (database) => {
   registry = await database.registry();
   master = await database.registry('master');
 });
-afterAll(() => database.drop());
 
 /** @param ownerSecret of the routing row; null as from before there were sizes. */
 async function addDedicated(ownerSecret: string | null): Promise<string> {

@@ -1,19 +1,19 @@
 import { randomUUID } from 'node:crypto';
 import { sql } from 'kysely';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { parseJson } from '../../functions/registry/registry-column.ts';
 import { asNumber, columnValue, rfc3339 } from '../../functions/registry/registry-expressions.ts';
 import { CompiledOnce, registrySql } from '../../functions/registry/registry-sql.ts';
+import { ownRegistry } from '../own-registry.ts';
 import type { RegistryOverPostgres } from '../registry-over-postgres.ts';
-import { TestDatabase } from '../test-database.ts';
+import type { TestDatabase } from '../test-database.ts';
 
 let database: TestDatabase;
 let writer: RegistryOverPostgres;
-beforeAll(async () => {
-  database = await TestDatabase.cloneRegistry();
+ownRegistry(async (own) => {
+  database = own;
   writer = await database.registry();
 });
-afterAll(() => database.drop());
 
 async function insertTenant(columns: object = {}): Promise<string> {
   const tenantId = randomUUID();

@@ -1,16 +1,16 @@
 import { globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type pg from 'pg';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { personalStatistics } from '../../functions/registry/migrations/0021-personal-statistics.ts';
 import { registryTables } from '../../functions/registry/registry-tables.ts';
-import { TestDatabase } from '../test-database.ts';
+import { ownRegistry } from '../own-registry.ts';
+import type { TestDatabase } from '../test-database.ts';
 
 let database: TestDatabase;
-beforeAll(async () => {
-  database = await TestDatabase.cloneRegistry();
+ownRegistry(async (own) => {
+  database = own;
 });
-afterAll(() => database.drop());
 
 interface CatalogueColumn {
   readonly table: string;

@@ -13,6 +13,7 @@ import { TENANT_SCHEMA_VERSION } from '../../functions/database/tables/schema-ve
 import { beginMove } from '../../functions/moves/begin-move.ts';
 import { cleanUpHop } from '../../functions/moves/clean-up-hop.ts';
 import { endMove } from '../../functions/moves/end-move.ts';
+import type { SourceCaches } from '../../functions/moves/former-values.ts';
 import type { HopContext, PhaseOutcome } from '../../functions/moves/hop.ts';
 import { openPhase } from '../../functions/moves/hop-context.ts';
 import * as phases from '../../functions/moves/hop-phases.ts';
@@ -58,6 +59,8 @@ export interface Whereabouts extends Place {
 
 export class RestoreWorld {
   readonly backups: BackupWorld;
+  /** Of the region, for tests that have one. */
+  caches: SourceCaches | undefined;
   readonly #secrets: LocalSecrets;
   readonly #databases = new Map<string, TestDatabase>();
   readonly #superusers = new Map<string, Promise<pg.Client>>();
@@ -259,10 +262,10 @@ export class RestoreWorld {
     copy: phases.copy,
     index: phases.index,
     'catch-up': phases.catchUp,
-    'cut-over': phases.cutOver,
+    'cut-over': (context, cursor) => phases.cutOver(context, cursor, this.caches),
     compare: phases.compare,
     settle: async (context) => {
-      await settleHop(this.registry, context);
+      await settleHop(this.registry, context, { caches: this.caches });
       return { done: true };
     },
   };

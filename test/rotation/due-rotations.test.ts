@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { beforeEach, expect, test } from 'vitest';
 import type { ExecutionStatus } from '../../functions/aws/executions.ts';
 import {
   canBeTakenBack,
@@ -23,22 +23,19 @@ import { readSecret } from '../../functions/places/tenant-secret.ts';
 import { registerCell } from '../../functions/registry/cells.ts';
 import { AlertRuns, overdueAtOnce } from '../alerts/alert-runs.ts';
 import { startLocalSecrets } from '../move/local-secrets.ts';
+import { ownRegistry } from '../own-registry.ts';
 import type { RegistryOverPostgres } from '../registry-over-postgres.ts';
-import { TestDatabase } from '../test-database.ts';
 
 const MACHINE = 'arn:aws:states:us-east-1:000000000000:stateMachine:credential-rotation';
 const POLICY = { tenantDays: 90, cellDays: 30, ownerDays: 30, registryDays: 30 };
 const ACTOR = { id: 'operator', type: 'operator' } as const;
 
-let database: TestDatabase;
 let registry: RegistryOverPostgres;
 let master: RegistryOverPostgres;
-beforeAll(async () => {
-  database = await TestDatabase.cloneRegistry();
+ownRegistry(async (database) => {
   registry = await database.registry();
   master = await database.registry('master');
 });
-afterAll(() => database.drop());
 beforeEach(async () => {
   for (const table of [
     'credential_rotations',

@@ -38,11 +38,6 @@ export async function startFollowUp(
   const there = inAwsRegion(stateMachineArnOf(executionArn), regions.awsRegionOf(region));
   // `force`, because the tier stays the same whatever the tenant uses.
   const input = { tenant: tenantId, target: { tier }, force: true, moveId: undefined };
-  try {
-    await startExecution(there, name, writeMoveInput({ ...input, startedBy }));
-  } catch (error) {
-    // It has run already. While it runs, the same start is simply accepted.
-    if ((error as Error).name !== 'ExecutionAlreadyExists') throw error;
-  }
+  await startExecution(there, name, writeMoveInput({ ...input, startedBy }));
   return { region, executionArn: executionArnOf(there, name) };
 }

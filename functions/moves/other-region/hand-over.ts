@@ -8,7 +8,9 @@
  * Invariants: the source's registry gives the tenant up only after the target's has committed; a repetition after a
  * crash in between does not overwrite what the tenant has changed at the target since.
  */
+
 import { sql } from 'kysely';
+import { WITH_DATA } from '../../contracts/tenant.ts';
 import { databaseSizeOf } from '../../places/place.ts';
 import { requestAccountsOf } from '../../registry/account-requests.ts';
 import type { DataApi, RegistryExecutor } from '../../registry/data-api.ts';
@@ -59,9 +61,7 @@ export function handOver(
       if (home !== undefined && home !== target.region && home !== regions.ownKey) {
         await tellHome(regions.of(home), tenantId, target.region);
       }
-      await leaveRegistry(source, tenantId, target.region, [
-        ...(['active', 'suspended', 'offboarding'] as const),
-      ]);
+      await leaveRegistry(source, tenantId, target.region, WITH_DATA);
     }
     await note(source);
   });
