@@ -159,7 +159,10 @@ const run = <Name extends string>(name: Name, what: string, facts: EventDefiniti
 /** By `detail-type`. */
 export const EVENTS = {
   TenantOnboardingStarted: { meaning: 'A tenant is being set up, or is tried again.', facts: ofTenant },
-  TenantActivated: { meaning: 'The tenant is set up and served.', facts: ofTenant },
+  TenantActivated: {
+    meaning: 'The tenant is set up and served. A clone is suspended first, and resumed when it has its rows.',
+    facts: ofTenant,
+  },
   TenantOnboardingFailed: { meaning: 'The tenant could not be set up.', facts: ofTenant },
   TenantSuspended: { meaning: 'Requests of the tenant are refused from now on.', facts: ofTenant },
   TenantResumed: { meaning: 'The tenant is served again.', facts: ofTenant },

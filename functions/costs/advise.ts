@@ -31,21 +31,38 @@ export interface AdviceFigures {
   readonly storageLimitBytes: number | null;
   /** Oldest first, one for each day that has a figure. */
   readonly storage: readonly { readonly day: string; readonly bytes: number }[];
-  /** The tenant's cell, or its own database. */
-  readonly place: {
-    readonly name: string;
-    readonly size: DedicatedSize;
-    /**
-     * Transactions that ran at the same time, on average, in each of the last hours: database time divided by the hour.
-     */
-    readonly busySessions: readonly number[];
-  };
+  /** undefined while the tenant has no place, and once it is erased. */
+  readonly place: AdvisedPlace | undefined;
   readonly prices: RegionPrices;
 }
 
-export function advise(figures: AdviceFigures): Advice[] {
-  return [adviseTier(figures), adviseCapacity(figures), adviseReservation(figures), adviseStorage(figures)];
+/** The tenant's cell, or its own database. */
+interface AdvisedPlace {
+  readonly name: string;
+  readonly size: DedicatedSize;
+  /**
+   * Transactions that ran at the same time, on average, in each of the last hours: database time divided by the hour.
+   */
+  readonly busySessions: readonly number[];
 }
+
+export function advise(figures: AdviceFigures): Advice[] {
+  const { place, prices } = figures;
+  return [
+    adviseTier(figures),
+    place ? adviseCapacity(place) : withoutPlace('capacity'),
+    place ? adviseReservation(place, prices) : withoutPlace('reservation'),
+    adviseStorage(figures),
+  ];
+}
+
+const withoutPlace = (kind: Advice['kind']): Advice => ({
+  kind,
+  action: 'unknown',
+  recommended: null,
+  reason: 'The tenant has no place.',
+  figures: {},
+});
 
 const BUSINESS_DOWN_USERS =
   defaultPromotionPolicy.business.users * (1 - defaultPromotionPolicy.demotionMargin);
@@ -138,8 +155,7 @@ const ACUS_PER_SESSION = 4;
 const BURST = 4;
 const LEAST_CAPACITY = 0.5;
 
-function adviseCapacity({ place }: AdviceFigures): Advice {
-  const { name, size, busySessions } = place;
+function adviseCapacity({ name, size, busySessions }: AdvisedPlace): Advice {
   const { minCapacity = null, maxCapacity = null, instanceClass } = size;
   const typical = quantile(busySessions, 0.5);
   const peak = quantile(busySessions, 1);
@@ -198,8 +214,7 @@ const STEADY_RATIO = 4;
 /** A reservation must save so much to be worth its year. */
 const LEAST_SAVING = 0.15;
 
-function adviseReservation({ place, prices }: AdviceFigures): Advice {
-  const { name, size, busySessions } = place;
+function adviseReservation({ name, size, busySessions }: AdvisedPlace, prices: RegionPrices): Advice {
   const typical = Math.max(size.minCapacity ?? 0, quantile(busySessions, 0.5) * ACUS_PER_SESSION);
   const peak = Math.max(typical, quantile(busySessions, 1) * ACUS_PER_SESSION);
   const onDemandHour =

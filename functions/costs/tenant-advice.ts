@@ -44,7 +44,7 @@ export async function tenantAdvice(
     monthlyCost: dollars(monthlyOf(cost, period)),
     storageLimitBytes: tenant.maxStorageGb === null ? null : tenant.maxStorageGb * GB,
     storage: samples.flatMap(({ day, bytes }) => (bytes === null ? [] : [{ day, bytes }])),
-    place: await placeOf(registry, { tenantId, figures, basis, at }),
+    place: figures && (await placeOf(registry, { tenantId, figures, basis, at })),
     prices: basis.prices,
   });
   return { tenantId, asOf: new Date(at).toISOString(), ...period, items };
@@ -67,7 +67,7 @@ async function samplesSince(registry: RegistryExecutor, tenantId: string, since:
 
 interface Placed {
   readonly tenantId: string;
-  readonly figures: TenantFigures | undefined;
+  readonly figures: TenantFigures;
   readonly basis: CostBasis;
   readonly at: number;
 }
@@ -77,8 +77,10 @@ async function placeOf(
   registry: RegistryExecutor,
   { tenantId, figures, basis: { installation }, at }: Placed,
 ): Promise<AdviceFigures['place']> {
-  const cellId = figures?.cellId ?? null;
+  const { cellId, databaseSize } = figures;
   const cell = installation.cells.find(({ id }) => id === cellId);
+  // A cell that the configuration no longer has.
+  if (cellId !== null && !cell) return undefined;
   const lastHour = at - (at % HOUR_MS) - HOUR_MS;
   const first = new Date(lastHour - (CAPACITY_HOURS - 1) * HOUR_MS).toISOString();
   const { rows } = await sql<{ ms: number; hours_ago: number }>`
@@ -96,7 +98,7 @@ async function placeOf(
   const busySessions = Array.from({ length: oldest + 1 }, (_, hoursAgo) => byHour.get(hoursAgo) ?? 0);
   return {
     name: cell ? `cell ${cell.id}` : 'its own database',
-    size: cell ?? sizeOf(installation, { databaseSize: figures?.databaseSize ?? null }),
+    size: cell ?? sizeOf(installation, { databaseSize }),
     busySessions,
   };
 }

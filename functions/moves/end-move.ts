@@ -26,7 +26,7 @@ import * as placesErrors from '../places/errors.ts';
 import { describePlace } from '../places/place.ts';
 import { type AuditActor, recordAudit } from '../registry/audit-log.ts';
 import type { DataApi, RegistryExecutor } from '../registry/data-api.ts';
-import { endLoss } from '../registry/lost-tenants.ts';
+import { endLoss, serveClone } from '../registry/lost-tenants.ts';
 import { parseJson } from '../registry/registry-column.ts';
 import { now } from '../registry/registry-expressions.ts';
 import { registrySql } from '../registry/registry-sql.ts';
@@ -340,6 +340,7 @@ function recordSuccess(
     // A tenant that has left the region is described by the other region's registry, to which it was handed over.
     if (tenant.status !== 'elsewhere' && move.restore === null) await applyTarget(transaction, tenant, move);
     if (move.restore?.mode === 'replace') await endLoss(transaction, tenantId);
+    if (move.restore?.mode === 'clone') await serveClone(transaction, tenantId);
     const { phases, seconds } = await endPhases(transaction, moveId);
     const retriedBefore = await retriedOfLast(transaction, tenantId, hops[0]);
     const report = reportMove({ startedBy, seconds, phases, hops, retriedBefore, followUp });

@@ -10,7 +10,8 @@ import { now } from '../registry/registry-expressions.ts';
 import { registrySql } from '../registry/registry-sql.ts';
 import { getTenant, referenceColumn } from '../registry/tenant-record.ts';
 import { boundTransaction } from '../registry/transaction-limits.ts';
-import { FinalExportFailed, InvalidOffboardingInput, OffboardingOvertaken } from './errors.ts';
+import { RegionUnavailable } from '../resources/errors.ts';
+import { FinalExportFailed, InvalidOffboardingInput, OffboardingOvertaken, TenantBusy } from './errors.ts';
 import {
   changeOffboarding,
   findOffboarding,
@@ -18,7 +19,7 @@ import {
   runningOffboarding,
   selectOffboardings,
 } from './offboarding-records.ts';
-import { refuseOtherWork } from './other-work.ts';
+import { type FindOtherClone, refuseOtherWork } from './other-work.ts';
 import { requestOffboarding, returnTenant, setTenantStatus } from './request-offboarding.ts';
 
 type Registry = Pick<DataApi, 'query' | 'transaction'>;
@@ -48,6 +49,7 @@ export async function beginOffboarding(
   registry: Registry,
   value: unknown,
   executionArn: string,
+  findOtherClone?: FindOtherClone,
 ): Promise<BegunOffboarding> {
   const { data } = input.safeParse(value);
   const reference = data?.tenantId ?? data?.slug;
@@ -68,6 +70,7 @@ export async function beginOffboarding(
     // It runs already.
     executionArnOf: () => executionArn,
     start: async () => {},
+    findOtherClone,
   });
   return begun(await runningOffboarding(registry, offboardingId));
 }
@@ -143,6 +146,7 @@ export async function beginErasure(
   registry: Registry,
   offboardingId: string,
   actor: AuditActor,
+  findOtherClone?: FindOtherClone,
 ): Promise<void> {
   await registry.transaction(async (transaction) => {
     await boundTransaction(transaction);
@@ -152,7 +156,10 @@ export async function beginErasure(
     await getTenant(transaction, tenantId, { lock: true });
     const record = await runningOffboarding(transaction, offboardingId);
     if (record.erasingSince !== null) return;
-    await refuseOtherWork(transaction, tenantId, record.exportId);
+    await refuseOtherWork(transaction, tenantId, {
+      ownExport: record.exportId,
+      findOtherClone: findOtherClone && untilRegionsAnswer(findOtherClone),
+    });
     await changeOffboarding(transaction, offboardingId, { phase: 'erase', erasing: true });
     await setTenantStatus(transaction, tenantId, 'offboarded');
     await endHops(transaction, tenantId);
@@ -165,6 +172,17 @@ export async function beginErasure(
     });
   });
 }
+
+/** A region that does not answer may have a clone of the tenant: the erasure waits for it. */
+const untilRegionsAnswer =
+  (find: FindOtherClone): FindOtherClone =>
+  (tenantId) =>
+    find(tenantId).catch((cause) => {
+      if (!(cause instanceof RegionUnavailable)) throw cause;
+      throw new TenantBusy(`Region "${cause.region}" does not answer: it may have a clone of the tenant.`, {
+        cause,
+      });
+    });
 
 /** What hops have left is erased by name, so that their clean-ups have nothing to do. */
 export async function endHops(

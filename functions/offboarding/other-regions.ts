@@ -3,11 +3,17 @@
  * requests to its present region. Each region erases its own, by an offboarding that is a part of this one and has its id:
  *
  *   (no record there) ──record, start──▶ running ──its own workflow, and its own recovery──▶ succeeded ──▶ its facts here
+ *
+ * A region that the tenant has left has no row of its users, but their accounts, disabled, with their addresses. So the
+ * record brings the rows of those who were users then, inactive, which the erasure there deletes with the accounts. A region
+ * that was never the tenant's (home's, which reserves the slug) gets none.
  */
+import { sql } from 'kysely';
 import { executionArnOf, inAwsRegion, startExecution } from '../aws/executions.ts';
 import type { AuditActor } from '../registry/audit-log.ts';
-import type { DataApi } from '../registry/data-api.ts';
+import type { DataApi, RegistryExecutor } from '../registry/data-api.ts';
 import type { RegionalRegistries } from '../registry/regional-registries.ts';
+import { columnValue, jsonValue, latest, rfc3339 } from '../registry/registry-expressions.ts';
 import { registrySql } from '../registry/registry-sql.ts';
 import { boundTransaction } from '../registry/transaction-limits.ts';
 import { endHops } from './offboarding-phases.ts';
@@ -42,7 +48,7 @@ export async function eraseOtherRegions(
       (await findOffboarding(there, offboardingId)) ??
       (await recordPart(
         there,
-        { tenantId, cause, offboardingId },
+        { tenantId, cause, offboardingId, registry },
         { key, partOf: regions.ownKey, ...options },
         regions,
       ));
@@ -64,7 +70,14 @@ async function recordPart(
     tenantId,
     cause,
     offboardingId,
-  }: { tenantId: string; cause: 'request' | 'subscription'; offboardingId: string },
+    registry,
+  }: {
+    tenantId: string;
+    cause: 'request' | 'subscription';
+    offboardingId: string;
+    /** The tenant's own. */
+    registry: RegistryExecutor;
+  },
   {
     key,
     partOf,
@@ -101,9 +114,50 @@ async function recordPart(
       actor,
     );
     await endHops(transaction, tenantId);
+    await bringFormerUsers(registry, transaction, { tenantId, region: key });
     return findOffboarding(transaction, offboardingId);
   });
   // Where the start fails, that region's recovery starts it.
   if (recorded) await start(machine, name, { tenantId, offboardingId }).catch(() => {});
   return recorded;
+}
+
+/** Users per statement. */
+const USERS_AT_ONCE = 500;
+
+/** @param there of the region that the tenant has left. */
+async function bringFormerUsers(
+  registry: RegistryExecutor,
+  there: RegistryExecutor,
+  { tenantId, region }: { readonly tenantId: string; readonly region: string },
+): Promise<void> {
+  const left = await registrySql(there)
+    .selectFrom('tenant_move_hops as h')
+    .select((eb) => rfc3339(latest(eb.ref('h.committed_at').$notNull())).as('at'))
+    .where('h.tenant_id', '=', tenantId)
+    .where('h.committed_at', 'is not', null)
+    .where(sql<boolean>`h.source ->> 'region' = ${region} and h.target ->> 'region' <> ${region}`)
+    .executeTakeFirst();
+  if (left?.at == null) return;
+  let after = '00000000-0000-0000-0000-000000000000';
+  for (;;) {
+    const users = await registrySql(registry)
+      .selectFrom('tenant_users')
+      .select(['user_id', 'email', 'external_auth_id'])
+      .where('tenant_id', '=', tenantId)
+      .where('created_at', '<=', columnValue('tenant_users.created_at', left.at))
+      .where('user_id', '>', after)
+      .orderBy('user_id')
+      .limit(USERS_AT_ONCE)
+      .execute();
+    const rows = users.map(({ email, external_auth_id: external }) => ({ email, external }));
+    await sql`
+      insert into tenant_users (tenant_id, email, role, is_active, external_auth_id)
+      select ${columnValue('tenants.tenant_id', tenantId)}, u.email, 'viewer', false, u.external
+      from jsonb_to_recordset(${jsonValue(rows)}) as u (email text, external text)
+      on conflict do nothing`.execute(registrySql(there));
+    const last = users.at(-1);
+    if (!last || users.length < USERS_AT_ONCE) return;
+    after = last.user_id;
+  }
 }

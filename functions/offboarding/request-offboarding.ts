@@ -15,7 +15,7 @@ import {
   insertOffboarding,
   type OffboardingRecord,
 } from './offboarding-records.ts';
-import { refuseOtherWork } from './other-work.ts';
+import { type FindOtherClone, refuseOtherWork } from './other-work.ts';
 
 export interface RequestOffboardingOptions {
   readonly actor: AuditActor;
@@ -24,6 +24,8 @@ export interface RequestOffboardingOptions {
   readonly executionArnOf: (name: string) => string;
   /** Calls `StartExecution` of `tenant-offboarding`. */
   readonly start: (name: string, input: object) => Promise<void>;
+  /** Absent where there is one region. */
+  readonly findOtherClone?: FindOtherClone | undefined;
   /** The tenant's entity tag that the client has seen. */
   readonly ifMatch?: string | undefined;
 }
@@ -37,13 +39,13 @@ export const executionName = (offboardingId: string, later = ''): string =>
  * @param reference id or slug.
  * @returns the offboarding's id.
  * @throws {TenantNotFound | VersionMismatch | TenantNotOffboardable | OffboardingInProgress | TenantBusy} nothing was
- * changed.
+ * changed. And {RegionUnavailable}: a region that does not answer may have a clone of the tenant.
  * @throws {OffboardingNotStarted} it is recorded as failed, and the tenant is as it was.
  */
 export async function requestOffboarding(
   registry: Pick<DataApi, 'transaction'>,
   reference: string,
-  { actor, cause, executionArnOf, start, ifMatch }: RequestOffboardingOptions,
+  { actor, cause, executionArnOf, start, findOtherClone, ifMatch }: RequestOffboardingOptions,
 ): Promise<string> {
   const newId = randomUUID();
   let tenantId = '';
@@ -58,7 +60,7 @@ export async function requestOffboarding(
     record: async (transaction, tenant) => {
       tenantId = tenant.tenantId;
       const formerStatus = requireOffboardable(tenant);
-      await refuseOtherWork(transaction, tenantId);
+      await refuseOtherWork(transaction, tenantId, { findOtherClone });
       const executionArn = executionArnOf(executionName(newId));
       await insertOffboarding(
         transaction,

@@ -8,6 +8,10 @@
  *
  * A tenant without an end date is never touched. Each is announced once for each end date. Another end date begins anew:
  * a tenant that was suspended for an earlier one is served again when the new one lies ahead.
+ *
+ * No tenant that is served is offboarded, however long ago its end is: it is suspended first, and `suspendedDays` are
+ * counted from that day. So a wrong date suspends a tenant, and does not erase it. Where an operator has suspended the
+ * tenant, they are counted from the day on which its offboarding was announced.
  */
 
 import { type InferResult, sql } from 'kysely';
@@ -43,22 +47,33 @@ export const SUBSCRIPTION_ENDED = 'The subscription has ended.';
 
 const DAY = 86_400_000;
 
+/** The notice of a suspension, followed by its day: a tenant that an operator serves again is suspended again. */
+const SUSPENDED = 'suspended ';
+
 /** Days from one date to another; negative where the second is earlier. */
 const daysBetween = (from: string, to: string) => Math.round((Date.parse(to) - Date.parse(from)) / DAY);
 
-export type Step = 'notice' | 'suspend' | 'offboard' | 'resume' | 'none';
+export type Step = 'notice' | 'suspend' | 'announce' | 'offboard' | 'resume' | 'none';
+
+/** What the step of a tenant depends on, besides the date. */
+export interface SubscriptionState {
+  readonly status: string;
+  readonly isSuspendedByUs: boolean;
+  /** Days since its suspension was announced for this end date; null where it was not. */
+  readonly announcedFor: number | null;
+}
 
 /** What is due for a tenant. @param left days until the end of its subscription; negative after it. */
 export function stepOf(
   { noticeDays, subscriptionGraceDays, suspendedDays }: OffboardingPolicy,
   left: number,
-  { status, isSuspendedByUs }: { readonly status: string; readonly isSuspendedByUs: boolean },
+  { status, isSuspendedByUs, announcedFor }: SubscriptionState,
 ): Step {
   if (left >= 0 && isSuspendedByUs) return 'resume';
-  const since = -left;
-  if (since >= subscriptionGraceDays + suspendedDays) return 'offboard';
-  if (since >= subscriptionGraceDays) return status === 'active' ? 'suspend' : 'none';
-  return left <= Math.max(0, ...noticeDays) ? 'notice' : 'none';
+  if (-left < subscriptionGraceDays) return left <= Math.max(0, ...noticeDays) ? 'notice' : 'none';
+  if (status === 'active') return 'suspend';
+  if (announcedFor === null) return 'announce';
+  return announcedFor >= suspendedDays ? 'offboard' : 'none';
 }
 
 /** The smallest of the notices that is due: a run that was left out is not made up for one by one. */
@@ -78,8 +93,13 @@ export async function endSubscriptions(
     const left = daysBetween(today, tenant.end_date);
     const isSuspendedByUs = tenant.status === 'suspended' && tenant.status_reason === SUBSCRIPTION_ENDED;
     try {
-      const step = stepOf(policy, left, { status: tenant.status, isSuspendedByUs });
+      const step = stepOf(policy, left, {
+        status: tenant.status,
+        isSuspendedByUs,
+        announcedFor: tenant.announced_on === null ? null : daysBetween(tenant.announced_on, today),
+      });
       if (step === 'notice') run.notices += Number(await announce(registry, tenant, left, options));
+      if (step === 'announce') run.notices += Number(await announceOffboarding(registry, tenant, options));
       if (step === 'suspend') run.suspended += Number(await suspend(registry, tenant, options));
       if (step === 'resume') run.resumed += Number(await resume(registry, tenant, options));
       if (step === 'offboard') {
@@ -98,7 +118,16 @@ const endingQuery = (registry: RegistryExecutor) =>
   registrySql(registry)
     .selectFrom('tenants as t')
     .select(['t.tenant_id', 't.tenant_slug', 't.status', 't.status_reason'])
-    .select((eb) => eb.ref('t.subscription_end_date').$notNull().as('end_date'))
+    .select((eb) => [
+      eb.ref('t.subscription_end_date').$notNull().as('end_date'),
+      eb
+        .selectFrom('subscription_notices as n')
+        .select(sql<string | null>`max(substr(n.notice, ${sql.lit(SUSPENDED.length + 1)}))`.as('day'))
+        .whereRef('n.tenant_id', '=', 't.tenant_id')
+        .whereRef('n.end_date', '=', 't.subscription_end_date')
+        .where('n.notice', 'like', `${SUSPENDED}%`)
+        .as('announced_on'),
+    ])
     .where('t.subscription_end_date', 'is not', null)
     .where('t.status', 'in', IN_USE)
     // A tenant without its rows waits for a restore.
@@ -117,8 +146,7 @@ async function announce(
   { policy, publish }: SubscriptionRunOptions,
 ): Promise<boolean> {
   const notice = noticeOf(policy, left);
-  const db = registrySql(registry);
-  const known = await db
+  const known = await registrySql(registry)
     .selectFrom('subscription_notices')
     .select('notice')
     .where('tenant_id', '=', tenantId)
@@ -131,27 +159,56 @@ async function announce(
     subject: `Strata: the subscription of ${slug} ${left > 0 ? 'ends soon' : 'has ended'}`,
     message: `The subscription of tenant ${slug} (${tenantId}) ${when}. ${policy.subscriptionGraceDays} days after its end the tenant is suspended, and ${policy.suspendedDays} days later it is offboarded.`,
   });
-  await db
-    .insertInto('subscription_notices')
-    .values({ tenant_id: tenantId, end_date: endDate, notice })
-    .onConflict((other) => other.columns(['tenant_id', 'end_date', 'notice']).doNothing())
-    .execute();
+  await keepNotice(registry, { tenantId, endDate, notice });
   return true;
 }
 
-async function suspend(
-  registry: Pick<DataApi, 'transaction'>,
+/** For a tenant that an operator has suspended: it will be offboarded because its subscription has ended. */
+async function announceOffboarding(
+  registry: RegistryExecutor,
   tenant: EndingTenant,
-  options: SubscriptionRunOptions,
+  { today, policy, publish }: SubscriptionRunOptions,
 ): Promise<boolean> {
-  const { policy, publish } = options;
-  if (!(await change(registry, tenant, 'suspended', options))) return false;
   await publish({
-    subject: `Strata: ${tenant.tenant_slug} is suspended`,
-    message: `Tenant ${tenant.tenant_slug} (${tenant.tenant_id}) is suspended, because its subscription ended on ${tenant.end_date}. In ${policy.suspendedDays} days it is offboarded, unless its subscription gets another end date.`,
+    subject: `Strata: ${tenant.tenant_slug} will be offboarded`,
+    message: `Tenant ${tenant.tenant_slug} (${tenant.tenant_id}) is suspended, and its subscription ended on ${tenant.end_date}. ${leftUntilOffboarding(policy)}`,
+  });
+  await keepNotice(registry, {
+    tenantId: tenant.tenant_id,
+    endDate: tenant.end_date,
+    notice: `${SUSPENDED}${today}`,
   });
   return true;
 }
+
+const leftUntilOffboarding = ({ suspendedDays }: OffboardingPolicy): string =>
+  `In ${suspendedDays} days it is offboarded, unless its subscription gets another end date.`;
+
+async function keepNotice(
+  registry: RegistryExecutor,
+  notice: { readonly tenantId: string; readonly endDate: string; readonly notice: string },
+): Promise<void> {
+  await registrySql(registry)
+    .insertInto('subscription_notices')
+    .values({ tenant_id: notice.tenantId, end_date: notice.endDate, notice: notice.notice })
+    .onConflict((other) => other.columns(['tenant_id', 'end_date', 'notice']).doNothing())
+    .execute();
+}
+
+/** The notice is published before the change commits: when it is not accepted, the next run suspends the tenant. */
+const suspend = (
+  registry: Pick<DataApi, 'transaction'>,
+  tenant: EndingTenant,
+  options: SubscriptionRunOptions,
+): Promise<boolean> =>
+  change(registry, tenant, 'suspended', options, async (transaction) => {
+    const { tenant_id: tenantId, tenant_slug: slug, end_date: endDate } = tenant;
+    await keepNotice(transaction, { tenantId, endDate, notice: `${SUSPENDED}${options.today}` });
+    await options.publish({
+      subject: `Strata: ${slug} is suspended`,
+      message: `Tenant ${slug} (${tenantId}) is suspended, because its subscription ended on ${endDate}. ${leftUntilOffboarding(options.policy)}`,
+    });
+  });
 
 const resume = (
   registry: Pick<DataApi, 'transaction'>,
@@ -165,6 +222,7 @@ function change(
   { tenant_id: tenantId, end_date: endDate, status }: EndingTenant,
   to: 'active' | 'suspended',
   { actor }: SubscriptionRunOptions,
+  beforeCommit: (transaction: RegistryExecutor) => Promise<void> = async () => {},
 ): Promise<boolean> {
   return registry.transaction(async (transaction) => {
     await boundTransaction(transaction);
@@ -187,6 +245,7 @@ function change(
       tenantId,
       data: { endDate },
     });
+    await beforeCommit(transaction);
     return true;
   });
 }

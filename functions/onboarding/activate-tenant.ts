@@ -10,7 +10,7 @@ import { OnboardingIncomplete, TenantNotProvisioning } from './errors.ts';
 
 /**
  * The commit point of onboarding: one transaction makes the tenant active and its planned place its placement. A tenant
- * whose rows are lost becomes suspended instead, until they are restored.
+ * whose rows are lost, and a clone, become suspended instead, until they are restored.
  * Repeating it changes nothing.
  * @throws {OnboardingIncomplete} an earlier phase is missing.
  * @throws {TenantNotProvisioning} the tenant failed or was removed meanwhile.

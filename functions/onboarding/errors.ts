@@ -79,6 +79,14 @@ export class TenantInputMismatch extends LifecycleError {
   }
 }
 
+/** The tenant to be cloned is being offboarded, or is erased: its clone would keep the data that is to be erased. */
+export class CloneSourceLeaving extends LifecycleError {
+  override readonly name = 'CloneSourceLeaving';
+  constructor(status: 'offboarding' | 'offboarded') {
+    super(`The tenant is ${status}: it cannot be cloned.`);
+  }
+}
+
 /** The place of the tier does not satisfy the tenant's compliance requirements; `issues` names each. */
 export class ComplianceUnsatisfied extends LifecycleError {
   override readonly name = 'ComplianceUnsatisfied';

@@ -23,7 +23,13 @@ import { now } from '../registry/registry-expressions.ts';
 import { registrySql } from '../registry/registry-sql.ts';
 import { selectTenants, type TenantRecord, toTenantRecord } from '../registry/tenant-record.ts';
 import { boundTransaction } from '../registry/transaction-limits.ts';
-import { ComplianceUnsatisfied, TenantExists, TenantInputMismatch, TenantNameTaken } from './errors.ts';
+import {
+  CloneSourceLeaving,
+  ComplianceUnsatisfied,
+  TenantExists,
+  TenantInputMismatch,
+  TenantNameTaken,
+} from './errors.ts';
 import type { OnboardingInput } from './onboarding-input.ts';
 import { chooseResidency, homeOf, type RegistrationRegion } from './registration-region.ts';
 import { findReservation, lockSlug, ReservedElsewhere, reserveSlug, takeOverSlug } from './reserved-slug.ts';
@@ -70,6 +76,7 @@ interface Asked {
  * @throws {InvalidOnboardingInput} the residency is not served.
  * @throws {ComplianceUnsatisfied} the tier's place does not satisfy a compliance requirement.
  * @throws {NoCellCapacity} no cell has room.
+ * @throws {CloneSourceLeaving} the tenant to be cloned is being offboarded.
  */
 export async function registerTenant(
   registry: DataApi,
@@ -218,6 +225,7 @@ async function insert(
   reserved?: Reservation,
 ): Promise<TenantRecord | undefined> {
   const { isolationModel, maxUsers, maxStorageGb } = tierTerms[input.tier];
+  if (cloneOf !== undefined) await requireStaying(transaction, cloneOf);
   // A dedicated database has no cell, but is in the region of the residency's cells.
   const cell = await chooseCell(transaction, input);
   const tenantId = reserved?.tenantId ?? randomUUID();
@@ -305,6 +313,21 @@ async function insert(
     data: { slug: input.slug, tier: input.tier, dataResidency: input.dataResidency, cellId: cell.cell_id },
   });
   return read(transaction, tenantId);
+}
+
+/**
+ * Takes the lock under which an offboarding is requested, and its erasure begins: both refuse a tenant that has a clone.
+ * @throws {CloneSourceLeaving}
+ */
+async function requireStaying(transaction: RegistryExecutor, tenantId: string): Promise<void> {
+  const source = await registrySql(transaction)
+    .selectFrom('tenants')
+    .select('status')
+    .where('tenant_id', '=', tenantId)
+    .forUpdate()
+    .executeTakeFirst();
+  if (source?.status === 'offboarding' || source?.status === 'offboarded')
+    throw new CloneSourceLeaving(source.status);
 }
 
 async function read(transaction: RegistryExecutor, tenantId: string): Promise<TenantRecord> {

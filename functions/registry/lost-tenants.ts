@@ -9,6 +9,11 @@
  * - a tenant that has lost its rows serves no request: a client must not take its empty tables for its data;
  * - its new place has the epoch after the lost one, because caches keep the later of two epochs;
  * - the daily run makes no backup of it, so its latest backup is the one to restore.
+ *
+ * A new clone has no rows either, and `lost` is not set:
+ *
+ *   provisioning ──activation──▶ suspended ──its restore has succeeded──▶ active
+ *                                          ──its restore has ended otherwise──▶ suspended; the same request fills it
  */
 import { sql } from 'kysely';
 import type { TenantStatus } from '../contracts/tenant.ts';
@@ -26,14 +31,58 @@ export const firstEpoch = asNumber(sql<string>`coalesce(cast(t.lost ->> 'epoch' 
 /** The backup that brings the rows back, for `tenants as t`; null for a tenant that has its rows. */
 export const restoreFrom = sql<string | null>`t.lost ->> 'backupId'`;
 
-/** What the activation of a tenant writes: one without its rows is not served yet. */
+/** The `status_reason` of a clone from its onboarding until its restore has succeeded. May be shown to a client. */
+const CLONE_EMPTY = 'The clone is empty. It is served when its restore has succeeded.';
+
+/** What the activation of a tenant writes: one without its rows, as a new clone is, is not served yet. */
 export const activated = {
-  status: sql<TenantStatus>`case when lost is null then 'active' else 'suspended' end`,
-  status_reason: sql<string | null>`case when lost is null then null else ${sql.lit(ROWS_LOST)} end`,
+  status: sql<TenantStatus>`case when lost is null and clone_of is null then 'active' else 'suspended' end`,
+  status_reason: sql<string | null>`case when lost is not null then ${sql.lit(ROWS_LOST)}
+    when clone_of is not null then ${sql.lit(CLONE_EMPTY)} end`,
 };
+
+/** After a clone's restore: it has its rows. Does nothing for one that an operator has suspended, or serves already. */
+export async function serveClone(transaction: RegistryExecutor, tenantId: string): Promise<void> {
+  await registrySql(transaction)
+    .updateTable('tenants')
+    .set({ status: 'active', status_reason: null, updated_at: now })
+    .where('tenant_id', '=', tenantId)
+    .where('status', '=', 'suspended')
+    .where('status_reason', '=', CLONE_EMPTY)
+    .execute();
+}
+
+/**
+ * The clone of that slug whose restore has not succeeded: another restore may fill it.
+ * @param adminEmail in any case: another address is another request.
+ * @returns its id.
+ */
+export async function findEmptyClone(
+  registry: RegistryExecutor,
+  { slug, cloneOf, adminEmail }: { slug: string; cloneOf: string; adminEmail: string },
+): Promise<string | undefined> {
+  const found = await registrySql(registry)
+    .selectFrom('tenants')
+    .select('tenant_id')
+    .where('tenant_slug', '=', slug)
+    .where('clone_of', '=', cloneOf)
+    .where('admin_email', '=', adminEmail.toLowerCase())
+    .where('status', '=', 'suspended')
+    .where('status_reason', '=', CLONE_EMPTY)
+    .executeTakeFirst();
+  return found?.tenant_id;
+}
 
 /** What makes a tenant active as it is. */
 export const takenAsItIs = { lost: null, status_reason: null };
+
+/**
+ * What makes a suspension an operator's: the daily run of subscriptions serves a tenant again that it has suspended itself,
+ * which it recognises by the reason.
+ */
+export const suspendedByOperator = {
+  status_reason: sql<string | null>`case when lost is null then null else status_reason end`,
+};
 
 /** A tenant without its rows keeps its backups until one of them is restored. */
 export const hasItsRows = sql<boolean>`(t.lost is null or t.status <> 'suspended')`;

@@ -1,7 +1,7 @@
 import { type InferResult, sql } from 'kysely';
 import { type DatabaseSize, DEFAULT_DATABASE_SIZE } from '../contracts/database-size.ts';
 import { type IsolationModel, isUuid, type TenantStatus, type Tier } from '../contracts/tenant.ts';
-import { TenantBetweenRegions, TenantNotFound } from '../resources/errors.ts';
+import { ResourceConflict, TenantBetweenRegions, TenantNotFound } from '../resources/errors.ts';
 import type { RegistryExecutor } from './data-api.ts';
 import { restoreFrom } from './lost-tenants.ts';
 import { parseJson } from './registry-column.ts';
@@ -169,6 +169,16 @@ export async function getTenant(
     throw new TenantBetweenRegions(`the tenant is ${row.status}`);
   }
   return complete(registry, row);
+}
+
+/**
+ * An erased tenant takes nothing up: what is written about it after its erasure is in no certificate, and nothing erases it.
+ * Exact while the caller holds the lock on the tenant, under which an erasure begins.
+ * @throws {ResourceConflict}
+ */
+export function requireNotErased({ status }: Pick<TenantRecord, 'status'>): void {
+  if (status === 'offboarded')
+    throw new ResourceConflict('The tenant is offboarded, and its data is erased.');
 }
 
 /** With features of any size. */

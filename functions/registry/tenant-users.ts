@@ -11,7 +11,7 @@ import { columnValue, rfc3339 } from './registry-expressions.ts';
 import { pageOfBoundedRows, readBoundedRows } from './registry-page.ts';
 import { compilingOnly, type RegistrySql, registrySql } from './registry-sql.ts';
 import type { RegistryTables } from './registry-tables.ts';
-import { getTenant } from './tenant-record.ts';
+import { getTenant, requireNotErased } from './tenant-record.ts';
 import { countActiveUsers } from './tenants.ts';
 
 export interface TenantUser {
@@ -83,7 +83,8 @@ export interface UserChange {
 }
 
 /**
- * @throws {ResourceNotFound | IdempotencyKeyReused | ResourceConflict (the address is taken, or the limit is reached)}
+ * @throws {ResourceNotFound | IdempotencyKeyReused}
+ * @throws {ResourceConflict} the address is taken, the limit is reached, or the tenant is erased.
  */
 export async function createUser(
   registry: Pick<DataApi, 'transaction'>,
@@ -97,6 +98,7 @@ export async function createUser(
       const tenant = await getTenant(transaction, tenantReference, { lock: true });
       const kept = idempotency && (await findAnswer(transaction, idempotency));
       if (kept) return { user: kept.body as TenantUser, replayed: true };
+      requireNotErased(tenant);
       await requirePlace(transaction, tenant);
       const row = await registrySql(transaction)
         .insertInto('tenant_users')
@@ -120,7 +122,10 @@ export async function createUser(
   }
 }
 
-/** @throws {ResourceNotFound | VersionMismatch | ResourceConflict (the limit is reached, or the last active admin)} */
+/**
+ * @throws {ResourceNotFound | VersionMismatch}
+ * @throws {ResourceConflict} the limit is reached, it is the last active admin, or the tenant is erased.
+ */
 export async function updateUser(
   registry: Pick<DataApi, 'transaction'>,
   tenantReference: string,
@@ -132,6 +137,7 @@ export async function updateUser(
     const tenant = await getTenant(transaction, tenantReference, { lock: true });
     const user = await getUser(transaction, tenant.tenantId, userId, { lock: true });
     requireMatch(ifMatch, user);
+    requireNotErased(tenant);
     if (changes.isActive === true && !user.isActive) await requirePlace(transaction, tenant);
     const stays = (changes.isActive ?? user.isActive) && (changes.role ?? user.role) === 'admin';
     if (!stays) await requireOtherAdmin(transaction, user, 'deactivated or demoted');
@@ -147,7 +153,7 @@ export async function updateUser(
   });
 }
 
-/** @throws {ResourceNotFound | VersionMismatch | ResourceConflict (the last active admin)} */
+/** @throws {ResourceNotFound | VersionMismatch | ResourceConflict (the last active admin, or the tenant is erased)} */
 export async function deleteUser(
   registry: Pick<DataApi, 'transaction'>,
   tenantReference: string,
@@ -159,6 +165,8 @@ export async function deleteUser(
     const tenant = await getTenant(transaction, tenantReference, { lock: true });
     const user = await getUser(transaction, tenant.tenantId, userId, { lock: true });
     requireMatch(ifMatch, user);
+    // The erasure finds the account by the user's row: without it, the account would stay, with the address.
+    requireNotErased(tenant);
     await requireOtherAdmin(transaction, user, 'removed');
     await registrySql(transaction)
       .deleteFrom('tenant_users')

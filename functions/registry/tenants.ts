@@ -10,13 +10,20 @@ import { askRegions, type Regions } from './ask-region.ts';
 import { recordAudit } from './audit-log.ts';
 import type { DataApi, RegistryExecutor } from './data-api.ts';
 import { RegistryError } from './errors.ts';
-import { takenAsItIs } from './lost-tenants.ts';
+import { suspendedByOperator, takenAsItIs } from './lost-tenants.ts';
 import { insertOffer } from './offers.ts';
 import { columnValue, now, rfc3339 } from './registry-expressions.ts';
 import { isCut, pageOfBoundedRows, readBoundedRows } from './registry-page.ts';
 import { compilingOnly, registrySql } from './registry-sql.ts';
 import type { RegistryTables } from './registry-tables.ts';
-import { complete, getTenant, selectTenants, type TenantRecord, type TenantRow } from './tenant-record.ts';
+import {
+  complete,
+  getTenant,
+  requireNotErased,
+  selectTenants,
+  type TenantRecord,
+  type TenantRow,
+} from './tenant-record.ts';
 
 export interface TenantFilter {
   readonly status?: TenantStatus | undefined;
@@ -139,7 +146,7 @@ async function readTenants(
  * @throws {RulesForbid} the tenant's place does not satisfy a new compliance requirement.
  */
 export async function updateTenant(
-  registry: DataApi,
+  registry: Pick<DataApi, 'transaction'>,
   reference: string,
   changes: TenantChanges,
   { actor, ifMatch, force = false }: { actor: string; ifMatch: string | undefined; force?: boolean },
@@ -153,6 +160,7 @@ export async function updateTenant(
       const tenant = await getTenant(transaction, reference, { lock: true });
       requireMatch(ifMatch, tenant);
       if (given.length === 0) return tenant;
+      requireNotErased(tenant);
       if (changes.status && !['active', 'suspended'].includes(tenant.status)) {
         throw new ResourceConflict(
           `A tenant that is ${tenant.status} cannot become ${changes.status}.`,
@@ -170,6 +178,7 @@ export async function updateTenant(
         .set({
           ...Object.fromEntries(given.map(([field]) => [COLUMNS[field], values[field]])),
           ...(changes.status === 'active' ? takenAsItIs : {}),
+          ...(changes.status === 'suspended' ? suspendedByOperator : {}),
           updated_at: now,
         })
         .where('tenant_id', '=', tenant.tenantId)

@@ -4,14 +4,17 @@
  */
 import { sql } from 'kysely';
 import type { DatabaseSize } from '../contracts/database-size.ts';
+import type { KeptStore } from '../contracts/erasure-certificate.ts';
 import type { IsolationModel, Tier } from '../contracts/tenant.ts';
 import { databaseSizeOf, type Place } from '../places/place.ts';
 import { askRegions, type Regions } from '../registry/ask-region.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
+import { getCertificate } from '../registry/offboardings.ts';
 import { parseJson } from '../registry/registry-column.ts';
 import { now, rfc3339 } from '../registry/registry-expressions.ts';
 import { registrySql } from '../registry/registry-sql.ts';
 import type { TenantRecord } from '../registry/tenant-record.ts';
+import { ResourceNotFound } from '../resources/errors.ts';
 
 /** A place that the tenant has, has left, or is moving to. */
 export interface KnownPlace {
@@ -68,6 +71,8 @@ export interface ResidencyFacts {
   /** Copies of clusters that restores to a point in time are using, by region. */
   readonly sideClusters: readonly { readonly region: string; readonly since: string }[];
   readonly users: number;
+  /** What the certificate of an erased tenant lists as kept; undefined before there is one. */
+  readonly kept: readonly KeptStore[] | undefined;
 }
 
 /** @throws {RegionUnavailable} and {@link RegistryError} */
@@ -87,12 +92,26 @@ export async function readResidencyFacts(
     tenant,
     place,
     users,
+    kept: tenant.status === 'offboarded' ? await readKept(registry, tenantId) : undefined,
     hops: records.flatMap(({ hops }) => hops),
     backups: inRegion(({ backups }) => backups),
     exports: inRegion((each) => each.exports),
     keys: inRegion(({ keys }) => keys),
     sideClusters: inRegion(({ sideClusters }) => sideClusters),
   };
+}
+
+/** undefined while the erasure is under way. */
+async function readKept(
+  registry: RegistryExecutor,
+  tenantId: string,
+): Promise<readonly KeptStore[] | undefined> {
+  try {
+    return (await getCertificate(registry, tenantId)).certificate.kept;
+  } catch (error) {
+    if (error instanceof ResourceNotFound) return undefined;
+    throw error;
+  }
 }
 
 async function readPlace(registry: RegistryExecutor, tenantId: string) {

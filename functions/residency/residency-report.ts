@@ -162,6 +162,13 @@ function locations(facts: ResidencyFacts, settings: ResidencySettings, at: Date)
     found.push({ kind, where, region: key, awsRegion, zones, keptDays, until, rules });
   };
 
+  if (facts.kept) {
+    for (const { store, region: where, what, count, until } of facts.kept) {
+      const counted = count === null ? '' : `${count} `;
+      add(kindOfStore(store), `kept after the erasure: ${counted}${what}`, { region: where }, { until });
+    }
+    return found;
+  }
   if (place) {
     const { zones } = settings.regions[place.region] ?? { zones: [] };
     const readers = place.hasReaders ? readersAt(place, settings) : 0;
@@ -269,6 +276,8 @@ function locations(facts: ResidencyFacts, settings: ResidencySettings, at: Date)
       },
     );
     if (left !== null) {
+      // Accounts are disabled when their tenant leaves, and not deleted.
+      add('user-accounts', `user pool of region ${each.region}${inFormer}: disabled accounts`, each);
       // It has no personal data: ids, places, and who asked.
       add('directory', `registry of region ${each.region}: id, slug, and the records of moves`, each, {
         rules: [],
@@ -308,6 +317,16 @@ function locations(facts: ResidencyFacts, settings: ResidencySettings, at: Date)
     copyOfKey(alias, region);
   }
   return found;
+}
+
+/** The kind of data that a store of the certificate of an erasure has. */
+function kindOfStore(store: string): ResidentData['kind'] {
+  if (store.startsWith('database ')) return 'cluster-backups';
+  if (store.startsWith('bucket ') || store === 'uploads') return 'object-backups';
+  if (store === 'logs' || store === 'workflows') return 'logs';
+  if (store === 'keys') return 'field-keys';
+  if (store === 'user pool') return 'user-accounts';
+  return store === 'cache' ? 'cache' : 'registry';
 }
 
 function describe(place: KnownPlace): string {

@@ -121,7 +121,9 @@ export async function makePlan(
     const restore = move.restore as unknown as Restore;
     if (restore.mode === 'clone') {
       if (tenant.status === 'provisioning') return { done: false };
-      if (tenant.status !== 'active') throw new CloneNotOnboarded(tenant.reason ?? '');
+      // Suspended until it has its rows; an operator may have made it active.
+      if (tenant.status !== 'active' && tenant.status !== 'suspended')
+        throw new CloneNotOnboarded(tenant.reason ?? '');
     }
     const { schemaVersion, ...filling } = await fillingOf(transaction, tenant, restore);
     const version = manifest?.schemaVersion ?? schemaVersion;

@@ -26,11 +26,13 @@ import {
   failOffboarding,
 } from '../offboarding/offboarding-phases.ts';
 import { eraseOtherRegions } from '../offboarding/other-regions.ts';
+import { clonesOfOtherRegions } from '../offboarding/other-work.ts';
 import { recoverOffboardings } from '../offboarding/recover-offboardings.ts';
 import { requestOffboarding } from '../offboarding/request-offboarding.ts';
 import { endSubscriptions } from '../offboarding/subscription-ends.ts';
 import * as placeErrors from '../places/errors.ts';
 import { countExports, getExport } from '../registry/exports.ts';
+import type { RegionalRegistries } from '../registry/regional-registries.ts';
 import { offboardingState, offboardingTask } from './offboarding-task.ts';
 import { phase } from './workflow-task.ts';
 
@@ -39,9 +41,12 @@ const setting = (name: keyof OffboardingRegistryEnvironment & string) =>
   variable<OffboardingRegistryEnvironment>(name);
 const policy = () => JSON.parse(setting('OFFBOARDING_POLICY')) as OffboardingPolicy;
 
+/** The tenants of a workflow are in the region of its function. */
+const otherClones = (registries: RegionalRegistries) => clonesOfOtherRegions(registries, registries.ownKey);
+
 /** Finds the offboarding that was recorded for this execution, or records one. */
-const begin = phase(z.object({ executionArn, input: z.unknown() }), (state, { registry }) =>
-  beginOffboarding(registry, state.input, state.executionArn),
+const begin = phase(z.object({ executionArn, input: z.unknown() }), (state, { registry, registries }) =>
+  beginOffboarding(registry, state.input, state.executionArn, otherClones(registries)),
 );
 
 /** The final export; the workflow calls it until it is done. */
@@ -73,10 +78,14 @@ const grace = phase(offboardingState, ({ offboarding }, { registry }) =>
 );
 
 /** The point of no return. */
-const lastCheck = phase(offboardingState, async ({ executionArn: arn, offboarding }, { registry }) => {
-  await beginErasure(registry, offboarding.offboardingId, { id: arn, type: 'workflow' });
-  return { done: true };
-});
+const lastCheck = phase(
+  offboardingState,
+  async ({ executionArn: arn, offboarding }, { registry, registries }) => {
+    const actor = { id: arn, type: 'workflow' } as const;
+    await beginErasure(registry, offboarding.offboardingId, actor, otherClones(registries));
+    return { done: true };
+  },
+);
 
 /** What the tenant has left in other regions; the workflow calls it until they have erased it. */
 const otherRegions = phase(
@@ -134,7 +143,7 @@ const recover = phase(ended, async ({ detail }, { registry }) => {
 });
 
 /** The daily run: announces ends of subscriptions, suspends tenants, and requests their offboarding. */
-const subscriptions = phase(z.unknown(), async (_state, { registry }) => {
+const subscriptions = phase(z.unknown(), async (_state, { registry, registries }) => {
   const stateMachineArn = setting('OFFBOARDING_STATE_MACHINE_ARN');
   const topic = setting('NOTIFICATION_TOPIC_ARN');
   const actor = { id: 'subscriptions', type: 'system' } as const;
@@ -148,6 +157,7 @@ const subscriptions = phase(z.unknown(), async (_state, { registry }) => {
         cause: 'subscription',
         executionArnOf: (name) => executionArnOf(stateMachineArn, name),
         start: (name, input) => startExecution(stateMachineArn, name, input),
+        findOtherClone: otherClones(registries),
       }),
     publish: ({ subject, message }) => publish(topic, subject, message),
     onFailure: (tenantId, error) =>

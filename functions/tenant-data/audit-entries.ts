@@ -82,7 +82,9 @@ function conditions({
 }: AuditFilter): Expression<SqlBool>[] {
   const all: Expression<SqlBool>[] = [];
   if (actor !== undefined) {
-    const names = [actor, ...KINDS.map((kind) => `${kind}:${actor}`)];
+    // Addresses are stored in lower case; the subject of an operator without an address is not.
+    const given = [...new Set([actor, actor.toLowerCase()])];
+    const names = given.flatMap((name) => [name, ...KINDS.map((kind) => `${kind}:${name}`)]);
     all.push(sql<SqlBool>`${sql.ref('actor')} = ANY (${names}::text[])`);
   }
   if (action !== undefined) all.push(sql<SqlBool>`${sql.ref('action')} = ${action}`);

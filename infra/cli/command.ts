@@ -47,7 +47,7 @@ export function synopsis({ name, words, flags = [], options = {} }: Command): st
     .join(' ');
 }
 
-/** @throws {UsageError} for flags the command does not have, and too few or too many words */
+/** @throws {UsageError} for flags the command does not have, too few or too many words, and empty words and values */
 export function readArguments(command: Command, argv: readonly string[]): Arguments {
   const refused = (why: string): UsageError => new UsageError(`${why}; usage: strata ${synopsis(command)}`);
   const valued = Object.keys(command.options ?? {});
@@ -79,7 +79,12 @@ export function readArguments(command: Command, argv: readonly string[]): Argume
   if (missing !== undefined) throw refused(`${missing} is missing`);
   const surplus = words[expected.length];
   if (surplus !== undefined) throw refused(`${command.name} does not take "${surplus}"`);
+  // Of a shell variable that is not set: it must not mean all tenants, or no option.
+  const blank = words.indexOf('');
+  if (blank !== -1) throw refused(`${expected[blank]?.replace(/[[\]]/g, '')} is empty`);
   const entries = Object.entries(parsed.values);
+  const empty = entries.find(([, value]) => value === '')?.[0];
+  if (empty !== undefined) throw refused(`--${empty} is empty`);
   const isText = (entry: [string, unknown]): entry is [string, string] => typeof entry[1] === 'string';
   return {
     words,

@@ -100,10 +100,13 @@ describe.each(MODELS)('in %s', (model) => {
     expect(await actions({ sort: 'createdAt' })).toEqual(['filter.0', 'filter.1', 'filter.2']);
     expect(await actions({ actor: 'grace@tenant.test', action: 'filter.1' })).toEqual(['filter.1']);
     expect(await actions({ actor: 'user:grace@tenant.test' })).toHaveLength(3);
+    // As it may be typed: addresses are stored in lower case.
+    expect(await actions({ actor: 'Grace@Tenant.TEST' })).toHaveLength(3);
     expect(await actions({ actor: 'race@tenant.test' })).toEqual([]);
     // From the first moment on, up to the last one, which is not included.
     expect(await actions({ from, to: '2026-01-01T10:00:02Z' })).toEqual(['filter.1', 'filter.0']);
     expect(await actions({ to })).toEqual(['filter.0']);
+    expect(await actions({ from, to: from })).toEqual([]);
     expect(await actions({ resourceId: MISSING })).toEqual([]);
   });
 
@@ -112,6 +115,7 @@ describe.each(MODELS)('in %s', (model) => {
     { limit: '201' },
     { cursor: 'nonsense' },
     { from: 'yesterday' },
+    { from: '2026-01-02T00:00:00+01:00', to: '2026-01-01T22:00:00Z' },
     { resourceId: '7' },
     { sort: 'actor' },
     { q: 'text' },

@@ -12,6 +12,11 @@ const days = (count: number, bytes: (day: number) => number) =>
   }));
 const load = (sessions: number) => Array.from({ length: CAPACITY_HOURS }, () => sessions);
 
+const cell = {
+  name: 'cell us-1',
+  size: { instances: 2, minCapacity: 0.5, maxCapacity: 16 },
+  busySessions: load(0.02),
+};
 const quiet: AdviceFigures = {
   tier: 'starter',
   complianceRequirements: [],
@@ -20,16 +25,24 @@ const quiet: AdviceFigures = {
   monthlyCost: 1.5,
   storageLimitBytes: 5e9,
   storage: days(30, () => 1e8),
-  place: {
-    name: 'cell us-1',
-    size: { instances: 2, minCapacity: 0.5, maxCapacity: 16 },
-    busySessions: load(0.02),
-  },
+  place: cell,
   prices: us,
 };
 const adviceOf = (kind: string, figures: Partial<AdviceFigures>) =>
   advise({ ...quiet, ...figures }).find((one) => one.kind === kind);
-const placeWith = (place: Partial<AdviceFigures['place']>) => ({ place: { ...quiet.place, ...place } });
+const placeWith = (place: Partial<NonNullable<AdviceFigures['place']>>) => ({ place: { ...cell, ...place } });
+
+test('a tenant without a place, as an erased one, has no capacity to advise on', () => {
+  for (const kind of ['capacity', 'reservation']) {
+    expect(adviceOf(kind, { place: undefined })).toEqual({
+      kind,
+      action: 'unknown',
+      recommended: null,
+      reason: 'The tenant has no place.',
+      figures: {},
+    });
+  }
+});
 
 describe('the tier', () => {
   test.each<[string, Partial<AdviceFigures>, string | null]>([
@@ -67,7 +80,7 @@ describe('the tier', () => {
 });
 
 describe('the capacity', () => {
-  test.each<[string, Partial<AdviceFigures['place']>, string | null]>([
+  test.each<[string, Partial<NonNullable<AdviceFigures['place']>>, string | null]>([
     ['is kept while the load fits', {}, null],
     ['grows with the peak', { busySessions: [...load(0.1), 3] }, '0.5 to 48 ACU'],
     ['begins higher where the load is high all the time', { busySessions: load(0.6) }, '2.5 to 10 ACU'],

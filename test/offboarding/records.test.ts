@@ -31,7 +31,11 @@ import { recoverOffboardings } from '../../functions/offboarding/recover-offboar
 import { requestOffboarding } from '../../functions/offboarding/request-offboarding.ts';
 import { tenantRoleName } from '../../functions/placement/tenant-names.ts';
 import { requestAccount } from '../../functions/registry/account-requests.ts';
+import type { ControlIdempotencyUse } from '../../functions/registry/control-idempotency.ts';
 import { countExports, type ExportView } from '../../functions/registry/exports.ts';
+import { createUser, deleteUser, updateUser } from '../../functions/registry/tenant-users.ts';
+import { updateTenant } from '../../functions/registry/tenants.ts';
+import { ResourceConflict } from '../../functions/resources/errors.ts';
 import { AlertRuns, overdueAtOnce } from '../alerts/alert-runs.ts';
 import { ownRegistry } from '../own-registry.ts';
 import type { RegistryOverPostgres } from '../registry-over-postgres.ts';
@@ -407,6 +411,50 @@ describe('the registry', () => {
     await expect(registry.query('DELETE FROM tenants')).rejects.toThrow('permission denied');
     await expect(registry.query('DELETE FROM tenant_moves')).rejects.toThrow('permission denied');
     await expect(registry.query('DELETE FROM tenant_offboardings')).rejects.toThrow('permission denied');
+  });
+
+  test('takes nothing up about a tenant whose erasure has begun: neither users nor other data', async () => {
+    const tenantId = await addTenant();
+    const change = { actor: ACTOR };
+    const email = 'late@x.test';
+    const add = (idempotency?: ControlIdempotencyUse) =>
+      createUser(registry, tenantId, { email, role: 'viewer' }, { ...change, idempotency });
+    const key = { key: 'late', actor: ACTOR.id, path: '/users', body: {} };
+    const { user } = await add(key);
+    const how = { ...change, ifMatch: undefined };
+    await updateUser(registry, tenantId, user.userId, { isActive: false }, how);
+    const offboardingId = await request(tenantId);
+    // It can still be cancelled.
+    await updateTenant(registry, tenantId, { name: `Kept ${tenantId}` }, { ...how, actor: ACTOR.id });
+    await beginErasure(registry, offboardingId, ACTOR);
+
+    await expect(
+      createUser(
+        registry,
+        tenantId,
+        { email: 'new@x.test', role: 'admin' },
+        { ...change, idempotency: undefined },
+      ),
+    ).rejects.toThrow('The tenant is offboarded, and its data is erased.');
+    await expect(updateUser(registry, tenantId, user.userId, { isActive: true }, how)).rejects.toThrow(
+      ResourceConflict,
+    );
+    await expect(
+      updateTenant(registry, tenantId, { billingEmail: 'new@x.test' }, { ...how, actor: ACTOR.id }),
+    ).rejects.toThrow(ResourceConflict);
+    await expect(deleteUser(registry, tenantId, user.userId, how)).rejects.toThrow(ResourceConflict);
+    // A repetition gets the first answer, which changes nothing.
+    expect((await add(key)).replayed).toBe(true);
+    await eraseRegistry(registry, offboardingId);
+    await expect(add(key)).rejects.toThrow(ResourceConflict);
+    await expect(
+      updateTenant(registry, tenantId, { name: 'Back again' }, { ...how, actor: ACTOR.id }),
+    ).rejects.toThrow(ResourceConflict);
+    const users = await registry.query(
+      'SELECT email FROM tenant_users WHERE tenant_id = :tenantId::uuid UNION SELECT email FROM account_requests WHERE email = :email',
+      { tenantId, email: 'new@x.test' },
+    );
+    expect(users).toEqual([]);
   });
 
   test('keeps of an erased tenant a row without personal data, and nothing of it in any other table', async () => {

@@ -8,6 +8,7 @@ import {
   type SubscriptionRunOptions,
   stepOf,
 } from '../../functions/offboarding/subscription-ends.ts';
+import { updateTenant } from '../../functions/registry/tenants.ts';
 import { ownRegistry } from '../own-registry.ts';
 import type { RegistryOverPostgres } from '../registry-over-postgres.ts';
 
@@ -17,7 +18,7 @@ const policy: OffboardingPolicy = {
   subscriptionGraceDays: 14,
   suspendedDays: 30,
 };
-const ACTIVE = { status: 'active', isSuspendedByUs: false };
+const ACTIVE = { status: 'active', isSuspendedByUs: false, announcedFor: null };
 
 test.each([
   [31, 'none'],
@@ -25,19 +26,22 @@ test.each([
   [0, 'notice'],
   [-13, 'notice'],
   [-14, 'suspend'],
-  [-43, 'suspend'],
-  [-44, 'offboard'],
+  [-44, 'suspend'],
+  [-100_000, 'suspend'],
 ])('%i days before the end of its subscription, the step of an active tenant is %s', (left, step) => {
   expect(stepOf(policy, left, ACTIVE)).toBe(step);
 });
 
 test('a suspended tenant waits, is offboarded, or is served again when its end lies ahead', () => {
-  const suspended = { status: 'suspended', isSuspendedByUs: true };
-  expect(stepOf(policy, -20, suspended)).toBe('none');
-  expect(stepOf(policy, -44, suspended)).toBe('offboard');
+  const suspended = { status: 'suspended', isSuspendedByUs: true, announcedFor: 29 };
+  expect(stepOf(policy, -100_000, suspended)).toBe('none');
+  expect(stepOf(policy, -44, { ...suspended, announcedFor: 30 })).toBe('offboard');
   expect(stepOf(policy, 5, suspended)).toBe('resume');
   // An operator has suspended it for another reason.
-  expect(stepOf(policy, 5, { status: 'suspended', isSuspendedByUs: false })).toBe('notice');
+  const byOperator = { status: 'suspended', isSuspendedByUs: false, announcedFor: null };
+  expect(stepOf(policy, 5, byOperator)).toBe('notice');
+  expect(stepOf(policy, -14, byOperator)).toBe('announce');
+  expect(stepOf(policy, -100, byOperator)).toBe('announce');
 });
 
 test('the notice is the smallest one that is due', () => {
@@ -139,6 +143,24 @@ describe('the daily run', () => {
       );
   });
 
+  test('leaves a tenant suspended that an operator has suspended as well, after its subscription was renewed', async () => {
+    const tenantId = await addTenant('2027-12-31', 'suspended', SUBSCRIPTION_ENDED);
+    await updateTenant(registry, tenantId, { status: 'suspended' }, { actor: 'o', ifMatch: undefined });
+    expect((await run('2027-01-01')).figures.resumed).toBe(0);
+    expect(await statusOf(tenantId)).toEqual({ status: 'suspended', reason: null });
+    // The reason of a tenant without its rows says how it is served again.
+    const lost = await addTenant(null, 'suspended', 'restore it');
+    await registry.query(`UPDATE tenants SET lost = '{"epoch": 1}' WHERE tenant_id = :lost::uuid`, { lost });
+    await updateTenant(registry, lost, { status: 'suspended' }, { actor: 'o', ifMatch: undefined });
+    expect((await statusOf(lost))?.reason).toBe('restore it');
+    await registry.query(
+      'UPDATE tenants SET subscription_end_date = NULL WHERE tenant_id = :tenantId::uuid',
+      {
+        tenantId,
+      },
+    );
+  });
+
   test('one that fails does not stop the others; a notice that was not accepted is sent again', async () => {
     const [one, two] = [await addTenant('2028-01-10'), await addTenant('2028-01-10')].sort();
     let refused = true;
@@ -151,11 +173,51 @@ describe('the daily run', () => {
     const failing = await run('2028-01-09', { publish });
     expect([failing.failures, failing.figures.notices]).toEqual([[one], 1]);
     expect((await run('2028-01-09')).figures.notices).toBe(1);
+    expect((await run('2028-01-31')).figures.suspended).toBe(2);
     const refusing = await run('2028-03-01', {
       offboard: (tenantId) =>
         tenantId === one ? Promise.reject(new Error('a move runs')) : Promise.resolve(),
     });
     expect([refusing.failures, refusing.figures.offboarded]).toEqual([[one], 1]);
-    expect(two).toBeDefined();
+    await registry.query(
+      `UPDATE tenants SET status = 'offboarding' WHERE tenant_id IN (:one::uuid, :two::uuid)`,
+      { one, two },
+    );
+  });
+
+  test('a served tenant whose end is long ago is suspended, not offboarded: its date may be wrong', async () => {
+    const mistyped = await addTenant('2019-02-28');
+    const byOperator = await addTenant('2019-02-28', 'suspended', null);
+    const first = await run('2029-01-01');
+    expect(first).toMatchObject({ figures: { suspended: 1, notices: 1 }, offboarded: [], failures: [] });
+    expect(first.messages.map((subject) => subject.replace(/s-\w+/, 'it')).sort()).toEqual([
+      'Strata: it is suspended',
+      'Strata: it will be offboarded',
+    ]);
+    expect((await run('2029-01-01')).figures).toMatchObject({ suspended: 0, notices: 0, offboarded: 0 });
+    // An operator serves it again and forgets the date: it is suspended again, and the days begin anew.
+    await registry.query(`UPDATE tenants SET status = 'active' WHERE tenant_id = :mistyped::uuid`, {
+      mistyped,
+    });
+    expect((await run('2029-01-20')).figures).toMatchObject({ suspended: 1, offboarded: 0 });
+    expect((await run('2029-01-31')).offboarded).toEqual([byOperator]);
+    await registry.query(`UPDATE tenants SET status = 'offboarding' WHERE tenant_id = :byOperator::uuid`, {
+      byOperator,
+    });
+    expect((await run('2029-02-18')).offboarded).toEqual([]);
+    expect((await run('2029-02-19')).offboarded).toEqual([mistyped]);
+    await registry.query(`UPDATE tenants SET status = 'offboarding' WHERE tenant_id = :mistyped::uuid`, {
+      mistyped,
+    });
+  });
+
+  test('a tenant whose suspension could not be announced stays served until the next run', async () => {
+    const tenantId = await addTenant('2030-01-01');
+    const publish = () => Promise.reject(new Error('the topic does not answer'));
+    expect((await run('2030-01-15', { publish })).failures).toEqual([tenantId]);
+    expect((await statusOf(tenantId))?.status).toBe('active');
+    expect((await run('2030-01-16')).figures.suspended).toBe(1);
+    expect((await run('2030-02-14')).offboarded).toEqual([]);
+    expect((await run('2030-02-15')).offboarded).toEqual([tenantId]);
   });
 });

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { switchSecret } from '../../functions/credentials/switch-secret.ts';
 import { activateTenant } from '../../functions/onboarding/activate-tenant.ts';
 import {
+  CloneSourceLeaving,
   InvalidOnboardingInput,
   NoCellCapacity,
   TenantExists,
@@ -350,4 +351,47 @@ describe('while the password of a cell’s Starter tenants is replaced', () => {
       await switchSecret(plane.registry, rotation, 'role');
     },
   );
+});
+
+describe('a clone', () => {
+  const setStatus = (tenantId: string, status: string) =>
+    plane.master.query('UPDATE tenants SET status = :status WHERE tenant_id = :tenantId::uuid', {
+      tenantId,
+      status,
+    });
+  const clone = (cloneOf: string, of = input()) => registerTenant(plane.registry, of, { actor, cloneOf });
+
+  test('of a tenant that is being offboarded or erased is refused, because it would keep what is to be erased', async () => {
+    const { tenantId } = await register(input());
+    await setStatus(tenantId, 'suspended');
+    expect(await clone(tenantId)).toMatchObject({ cloneOf: tenantId, status: 'provisioning' });
+    for (const status of ['offboarding', 'offboarded']) {
+      await setStatus(tenantId, status);
+      const refused = input();
+      await expect(clone(tenantId, refused)).rejects.toThrow(CloneSourceLeaving);
+      expect(await rows(refused.slug)).toMatchObject({ tenants: 0 });
+    }
+  });
+
+  test('waits for a transaction that holds the tenant, and sees the offboarding that it requests', async () => {
+    const { tenantId } = await register(input());
+    await setStatus(tenantId, 'active');
+    const asked = Promise.withResolvers<unknown>();
+    await plane.registry.transaction(async (transaction) => {
+      await transaction.query('SELECT FROM tenants WHERE tenant_id = :tenantId::uuid FOR UPDATE', {
+        tenantId,
+      });
+      asked.resolve(clone(tenantId).catch((error) => error));
+      await vi.waitFor(async () => {
+        const waiting = await plane.master.query(
+          `SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`,
+        );
+        expect(waiting).toHaveLength(1);
+      });
+      await transaction.query(`UPDATE tenants SET status = 'offboarding' WHERE tenant_id = :tenantId::uuid`, {
+        tenantId,
+      });
+    });
+    expect(await await asked.promise).toBeInstanceOf(CloneSourceLeaving);
+  });
 });

@@ -1,4 +1,4 @@
-import { beforeAll, expect, test } from 'vitest';
+import { beforeAll, expect, test, vi } from 'vitest';
 import { databaseOf } from './backup-runs.ts';
 import { MovingTenant } from './moving-tenant.ts';
 import { askRestore, backUp, restoreEnded, rowsOf } from './restore-runs.ts';
@@ -43,6 +43,7 @@ test.each([
   const slug = unique('clone');
   const body = { backupId, mode: 'clone', slug, adminEmail: `admin@${slug}.test`, mask };
   const headers = { 'idempotency-key': unique('clone') };
+  if (mask) await stopClone(source.slug, body);
 
   const asked = await askRestore(source.slug, body, { headers });
   expect(asked.status, JSON.stringify(asked.body)).toBe(202);
@@ -97,6 +98,29 @@ test.each([
   const refused = await askRestore(clone.tenantId, {}, { undoOf: restored.restoreId });
   expect(refused.status).toBe(409);
 });
+
+/** The restore of a clone that is stopped leaves a tenant that is not served, because its tables are empty. */
+async function stopClone(sourceSlug: string, body: { slug: string; adminEmail: string }): Promise<void> {
+  const asked = await askRestore(sourceSlug, body);
+  const location = String(asked.headers.get('location'));
+  expect((await call('POST', `${location}/abort`, { token })).status).toBe(202);
+  expect((await restoreEnded(location)).status).toBe('aborted');
+  const clone = async () => (await call('GET', `/tenants/${body.slug}`, { token })).body;
+  await vi.waitFor(async () => expect((await clone()).status).not.toBe('provisioning'), {
+    timeout: 20_000,
+    interval: 100,
+  });
+  expect(await clone()).toMatchObject({
+    status: 'suspended',
+    reason: 'The clone is empty. It is served when its restore has succeeded.',
+  });
+  const admin = await printedToken('--tenant', body.slug, '--user', body.adminEmail);
+  expect((await call('GET', '/employees', { token: admin })).body.type).toBe(
+    'urn:strata:problem:tenant-suspended',
+  );
+  // Another administrator is another request.
+  expect((await askRestore(sourceSlug, { ...body, adminEmail: 'other@x.test' })).status).toBe(409);
+}
 
 async function auditOf(tenantId: string): Promise<string[]> {
   const { client, schema } = await databaseOf(tenantId);

@@ -26,7 +26,8 @@ beforeAll(async () => {
 });
 
 const get = (path: string) => call('GET', path, { token: operator });
-const today = () => new Date().toISOString().slice(0, 10);
+/** UTC day, so many days from now. */
+const today = (days = 0) => new Date(Date.now() + days * 86_400_000).toISOString().slice(0, 10);
 const cli = (...words: string[]) =>
   strata(words, {
     STRATA_API_URL: platform().apiUrl,
@@ -132,9 +133,20 @@ describe('bad input is refused, and for operators only', () => {
       const { status, body } = await get(`${path}?${range}`);
       expect([status, body.type], range).toEqual([400, 'urn:strata:problem:validation']);
     }
-    expect((await get(`${path}?from=2025-01-01&to=2026-02-04`)).status).toBe(200);
+    expect((await get(`${path}?from=${today(-399)}&to=${today()}`)).status).toBe(200);
     expect((await get(`/tenants/nobody-at-all/${name}`)).status).toBe(404);
     expect((await call('GET', path, { token: member })).status).toBe(403);
+  });
+
+  test('costs of days that are to come', async () => {
+    for (const path of [`/tenants/${slug}/costs`, '/fleet']) {
+      const { status, body } = await get(`${path}?from=${today()}&to=${today(2)}`);
+      expect([status, body.errors]).toEqual([
+        400,
+        [{ parameter: 'to', detail: 'must not be after today, in UTC' }],
+      ]);
+      expect((await get(`${path}?from=${today()}&to=${today()}`)).status).toBe(200);
+    }
   });
 
   test('fleet and advice', async () => {

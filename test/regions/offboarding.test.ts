@@ -1,10 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { certificateOf, certify, eraseRegistry } from '../../functions/offboarding/certify.ts';
+import { TenantBusy } from '../../functions/offboarding/errors.ts';
 import { beginErasure } from '../../functions/offboarding/offboarding-phases.ts';
 import { findOffboarding, keepFound, mergeFact } from '../../functions/offboarding/offboarding-records.ts';
 import { eraseOtherRegions } from '../../functions/offboarding/other-regions.ts';
+import { clonesOfOtherRegions } from '../../functions/offboarding/other-work.ts';
 import { requestOffboarding } from '../../functions/offboarding/request-offboarding.ts';
+import { RegionUnavailable } from '../../functions/resources/errors.ts';
 import { startTwoRegistries, type TwoRegistries } from './two-registries.ts';
 
 const ACTOR = { id: 'execution', type: 'workflow' } as const;
@@ -49,6 +52,95 @@ const erasing = async (tenantId: string) => {
   await beginErasure(two.eu, offboardingId, ACTOR);
   return offboardingId;
 };
+
+test('accounts that users had where the tenant was before are erased there; who came later was never there', async () => {
+  const tenantId = await addMoved();
+  const addUser = (name: string, joined: string, external: string | null = null) =>
+    two.eu.query(
+      `INSERT INTO tenant_users (tenant_id, email, role, created_at, external_auth_id)
+       VALUES (:tenantId::uuid, :email, 'admin', cast(:joined as timestamptz), :external)`,
+      { tenantId, email: `${name}@${tenantId}.test`, joined, external },
+    );
+  await addUser('there', '2026-01-01T00:00:00Z', `corp:${tenantId}`);
+  await addUser('later', '2026-03-01T00:00:00Z');
+  await two.us.query(
+    `WITH m AS (INSERT INTO tenant_moves (tenant_id, input, plan, started_by, status, finished_at)
+       VALUES (:tenantId::uuid, '{}', '[]', 'x', 'succeeded', now()) RETURNING move_id)
+     INSERT INTO tenant_move_hops (move_id, hop_index, tenant_id, kind, source, target, suffix, state, committed_at)
+     SELECT move_id, 0, :tenantId::uuid, 'relocate', '{"region": "us"}', '{"region": "eu"}', '1a1', 'settled',
+            timestamptz '2026-02-01T00:00:00Z' FROM m`,
+    { tenantId },
+  );
+  const offboardingId = await erasing(tenantId);
+  const options = { actor: ACTOR, stateMachineArn: MACHINE, start: async () => {} };
+  expect(await eraseOtherRegions(two.eu, two.registries('eu'), offboardingId, options)).toBe(false);
+  const users = () =>
+    two.us.query(
+      'SELECT email, is_active AS active, external_auth_id AS external FROM tenant_users WHERE tenant_id = :tenantId::uuid',
+      { tenantId },
+    );
+  expect(await users()).toEqual([
+    { email: `there@${tenantId}.test`, active: false, external: `corp:${tenantId}` },
+  ]);
+  await eraseRegistry(two.us, offboardingId);
+  expect(await users()).toEqual([]);
+  expect((await findOffboarding(two.us, offboardingId))?.facts.registry?.found).toMatchObject({
+    'rows of tenant_users': 1,
+  });
+
+  // Home has only reserved the slug: nobody's address gets there.
+  const never = await addMoved();
+  await two.eu.query(
+    `INSERT INTO tenant_users (tenant_id, email, role) VALUES (:never::uuid, :email, 'admin')`,
+    { never, email: `x@${never}.test` },
+  );
+  const another = await erasing(never);
+  expect(await eraseOtherRegions(two.eu, two.registries('eu'), another, options)).toBe(false);
+  expect(
+    await two.us.query('SELECT email FROM tenant_users WHERE tenant_id = :never::uuid', { never }),
+  ).toEqual([]);
+});
+
+test('a clone that is in another region is found by the request and by the last check, and one that is unknown is waited for', async () => {
+  const tenantId = await addMoved();
+  const clone = randomUUID();
+  await put('us', clone, 'elsewhere', 'eu');
+  await put('eu', clone, 'elsewhere', 'us');
+  const setClone = (key: 'us' | 'eu', status: string) =>
+    two[key].query(
+      `UPDATE tenants SET status = :status, clone_of = :tenantId::uuid WHERE tenant_id = :clone::uuid`,
+      { status, tenantId, clone },
+    );
+  const findOtherClone = clonesOfOtherRegions(two.registries('eu'), 'eu');
+  const request = () =>
+    requestOffboarding(two.eu, tenantId, {
+      actor: ACTOR,
+      cause: 'request',
+      executionArnOf: (name) => `arn:eu:${name}`,
+      start: async () => {},
+      findOtherClone,
+    });
+  // As it is from the begin of its move on.
+  for (const status of ['arriving', 'active', 'suspended', 'failed']) {
+    await setClone('us', status);
+    await expect(request(), status).rejects.toThrow(`The tenant has the clone "t-${clone.slice(0, 13)}".`);
+  }
+  await setClone('us', 'offboarded');
+  const offboardingId = await request();
+  await setClone('us', 'active');
+  const last = (find = findOtherClone) => beginErasure(two.eu, offboardingId, ACTOR, find);
+  await expect(last()).rejects.toThrow(TenantBusy);
+  await setClone('us', 'elsewhere');
+  await setClone('eu', 'active');
+  await expect(last()).rejects.toThrow(TenantBusy);
+  await setClone('eu', 'offboarded');
+  await expect(last(() => Promise.reject(new RegionUnavailable('us')))).rejects.toThrow(
+    'Region "us" does not answer: it may have a clone of the tenant.',
+  );
+  expect((await findOffboarding(two.eu, offboardingId))?.erasingSince).toBeNull();
+  await last();
+  expect((await findOffboarding(two.eu, offboardingId))?.phase).toBe('erase');
+});
 
 test('a region where the tenant was before erases its own, and the certificate lists it', async () => {
   const tenantId = await addMoved();

@@ -45,6 +45,7 @@ function facts(
     keys: [],
     sideClusters: [],
     users: 2,
+    kept: undefined,
     place: at,
     ...changes,
     tenant: {
@@ -105,6 +106,30 @@ describe('where the data is', () => {
     ]);
     expect(data.every(({ violates }) => violates.length === 0)).toBe(true);
     expect(violations).toEqual([]);
+  });
+
+  test('of an erased tenant: what its certificate lists as kept, and nothing that was erased', () => {
+    const one = { region: 'us', count: null, why: 'x' };
+    const kept = [
+      { ...one, store: 'database us-1', what: 'continuous backups', until: '2026-06-14T00:00:00Z' },
+      { ...one, store: 'keys', what: 'KMS key', count: 1, until: '2026-06-07T00:00:00Z' },
+      { ...one, store: 'cache', what: 'keys', until: '2026-05-31T23:59:00Z' },
+      { ...one, store: 'logs', region: 'eu', what: 'lines', until: '2026-08-01T00:00:00Z' },
+      { ...one, store: 'registry', what: 'one row', until: null },
+    ];
+    const { data } = report(
+      facts('starter', undefined, { users: 0, kept, tenant: { status: 'offboarded' } }),
+    );
+    expect(data.map(({ kind, where, awsRegion, until }) => [kind, where, awsRegion, until])).toEqual([
+      ['cluster-backups', 'kept after the erasure: continuous backups', 'us-east-1', '2026-06-14T00:00:00Z'],
+      ['field-keys', 'kept after the erasure: 1 KMS key', 'us-east-1', '2026-06-07T00:00:00Z'],
+      // What is past is gone.
+      ['logs', 'kept after the erasure: lines', 'eu-west-1', '2026-08-01T00:00:00Z'],
+      ['registry', 'kept after the erasure: one row', 'us-east-1', null],
+    ]);
+    // While the erasure is under way, nothing is known to be gone.
+    const erasing = facts('starter', undefined, { tenant: { status: 'offboarded' } });
+    expect(kinds(erasing)).toContain('audit-seal-copies');
   });
 
   test('of a Business tenant: a schema, with its backups, and with their copies where they are configured', () => {
@@ -236,9 +261,10 @@ describe('where the data is', () => {
       ['cluster-backups', ['residency']],
       ['audit-seal-copies', ['residency']],
       ['logs', ['residency']],
+      ['user-accounts', ['residency']],
       ['directory', []],
     ]);
-    expect(violations.map(({ rule }) => rule)).toEqual(['residency', 'residency', 'residency']);
+    expect(violations.map(({ rule }) => rule)).toEqual(Array(4).fill('residency'));
     const onboarded = report(facts('business', inEu)).data.filter(
       ({ awsRegion }) => awsRegion === 'us-east-1',
     );

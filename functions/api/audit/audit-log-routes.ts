@@ -1,5 +1,6 @@
 import * as z from 'zod/mini';
 import { instant, pageOf, pageParameters, requiredText, uuid } from '../../http/input-schemas.ts';
+import { invalidInput } from '../../http/problem.ts';
 import { tenantRoute } from '../../http/tenant-api.ts';
 import { InvalidCursor } from '../../resources/errors.ts';
 import { chainTables } from '../../tenant-data/audit-chain.ts';
@@ -21,10 +22,12 @@ export const list = tenantRoute(
       sort: z.optional(z.enum(['createdAt', '-createdAt'], 'must be createdAt or -createdAt')),
     }),
   },
-  async ({ tenant, query: { limit, cursor, sort, ...filter } }) => ({
-    status: 200,
-    body: await listAuditEntries(tenant, filter, pageOf({ limit, cursor }), sort),
-  }),
+  async ({ tenant, query: { limit, cursor, sort, ...filter } }) => {
+    const { from, to } = filter;
+    if (from !== undefined && to !== undefined && Date.parse(to) < Date.parse(from))
+      throw invalidInput([{ parameter: 'to', detail: 'must not be before from' }]);
+    return { status: 200, body: await listAuditEntries(tenant, filter, pageOf({ limit, cursor }), sort) };
+  },
 );
 
 /** A page of the verification of a tenant's audit log. */

@@ -1,6 +1,6 @@
 import * as z from 'zod/mini';
 import { operatorRoute } from '../../http/operator-api.ts';
-import { Problem } from '../../http/problem.ts';
+import { invalidInput, Problem } from '../../http/problem.ts';
 import { givenDays, rangeParameters } from './day-range.ts';
 import { tenantParams } from './tenant-routes.ts';
 
@@ -8,7 +8,7 @@ import { tenantParams } from './tenant-routes.ts';
 export const tenant = operatorRoute(
   { params: tenantParams, query: z.strictObject(rangeParameters) },
   async ({ registry, params, query }) => {
-    const period = givenDays(query) ?? lastDays();
+    const period = pastDays(query) ?? lastDays();
     const { tenantCosts } = await import('../../costs/tenant-costs.ts');
     return { status: 200, body: await tenantCosts(registry, params.tenantId, period).catch(withoutPrices) };
   },
@@ -28,11 +28,20 @@ export const advice = operatorRoute(
 export const fleet = operatorRoute(
   { query: z.strictObject(rangeParameters) },
   async ({ registries, query }) => {
-    const period = givenDays(query) ?? lastDays();
+    const period = pastDays(query) ?? lastDays();
     const { fleetOverview } = await import('../../costs/fleet-overview.ts');
     return { status: 200, body: await fleetOverview(registries, period).catch(withoutPrices) };
   },
 );
+
+/** The bill of days that are to come would be what stands now, times the days. @throws {Problem} 400 */
+function pastDays(query: Parameters<typeof givenDays>[0]): ReturnType<typeof givenDays> {
+  const days = givenDays(query);
+  if (days && days.to > lastDays().to) {
+    throw invalidInput([{ parameter: 'to', detail: 'must not be after today, in UTC' }]);
+  }
+  return days;
+}
 
 const DAY_MS = 86_400_000;
 /** Days that are looked at when none are given: until today. */

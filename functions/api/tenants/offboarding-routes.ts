@@ -14,9 +14,10 @@ const locationOf = (tenantId: string) => `/tenants/${tenantId}/offboarding`;
 /** Starts the offboarding. Answers 202; the client polls the Location until it has ended. */
 export const start = operatorRoute(
   { params: tenantParams },
-  ({ registry, region, params, operator, facts }) =>
+  ({ registry, registries, region, params, operator, facts }) =>
     answeringRefusals(async () => {
       const { requestOffboarding } = await import('../../offboarding/request-offboarding.ts');
+      const { clonesOfOtherRegions } = await import('../../offboarding/other-work.ts');
       const stateMachineArn = inAwsRegion(
         variable<OperatorApiEnvironment>('OFFBOARDING_STATE_MACHINE_ARN'),
         region.awsRegion,
@@ -27,6 +28,7 @@ export const start = operatorRoute(
         cause: 'request',
         executionArnOf: (name) => executionArnOf(stateMachineArn, name),
         start: (name, input) => startExecution(stateMachineArn, name, input),
+        findOtherClone: clonesOfOtherRegions(registries, region.key),
         ifMatch: facts.ifMatch,
       });
       return { status: 202, body: await getOffboarding(registry, tenantId), location: locationOf(tenantId) };

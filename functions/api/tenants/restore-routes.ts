@@ -10,6 +10,7 @@ import { findMove } from '../../moves/move-records.ts';
 import { abortMove } from '../../moves/request-move.ts';
 import { validateOnboardingInput } from '../../onboarding/onboarding-input.ts';
 import { findAnswer, OncePerKey } from '../../registry/control-idempotency.ts';
+import { findEmptyClone } from '../../registry/lost-tenants.ts';
 import { getRestore, listRestores } from '../../registry/restores.ts';
 import { getTenant } from '../../registry/tenant-record.ts';
 import { entityTag } from '../../resources/entity-tag.ts';
@@ -101,6 +102,9 @@ async function startClone(
   // Checked before a tenant is created for the clone.
   if (of.at === undefined) await findRestorable(registry, cloneOf, backupOfRestore(of));
   else await checkTime(registry, cloneOf, of.at);
+  // The restore of an earlier request has ended without success, and its onboarding with it.
+  const empty = await findEmptyClone(registry, { slug, cloneOf, adminEmail });
+  if (empty !== undefined) return start(request, empty, { mode: 'clone', ...of, cloneOf, mask });
   try {
     const clone = await startOnboarding(
       registry,

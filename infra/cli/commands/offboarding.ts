@@ -7,7 +7,7 @@ import {
 } from '../../../functions/contracts/erasure-certificate.ts';
 import { type ApiClient, bodyOf, type Schemas } from '../api-client.ts';
 import type { Command } from '../command.ts';
-import { CommandError } from '../errors.ts';
+import { CommandError, UsageError } from '../errors.ts';
 import { patiently } from '../polling.ts';
 import { shownJson, shownText } from '../shown-text.ts';
 import { fields, LISTING_FLAGS } from '../table.ts';
@@ -88,6 +88,7 @@ export const certificate: Command = {
   async run({ words: [slug], flags, options }, { api, screen }) {
     const file = options.get('verify');
     if (file !== undefined) return verifyFile(file, options.get('key'), screen);
+    if (options.has('key')) throw new UsageError('--key goes with --verify FILE');
     if (slug === undefined) throw new CommandError('name a tenant, or a file with --verify');
     const signed = await bodyOf(
       (await api()).operations.GET('/tenants/{tenantId}/erasure-certificate', at(slug)),

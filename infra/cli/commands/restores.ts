@@ -27,6 +27,10 @@ export const restore: Command = {
     const mode = options.get('mode') ?? 'replace';
     const [as, admin] = [options.get('as'), options.get('admin')];
     if (mode === 'clone' && !(as && admin)) throw new UsageError('a clone needs --as SLUG and --admin EMAIL');
+    // Without this the live rows would be replaced where a clone was meant.
+    if (mode !== 'clone' && (as !== undefined || admin !== undefined || flags.has('mask'))) {
+      throw new UsageError('--as, --admin and --mask are for --mode clone; nothing was restored');
+    }
     const client = await api();
     // The API refuses another mode.
     const request = {

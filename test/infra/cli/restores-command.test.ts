@@ -64,6 +64,18 @@ describe('restore', () => {
     expect(error).toContain(detail);
   });
 
+  test.each([['--as', 'copy', '--admin', 'a@b.test'], ['--mask'], ['--mask', '--mode', 'replace']])(
+    'what is for clones only (%s …) replaces nothing',
+    async (...forClones) => {
+      const { code, error } = await run('restore', 'globex', '--backup', 'b-1', ...forClones);
+      expect([code, error]).toEqual([
+        2,
+        '--as, --admin and --mask are for --mode clone; nothing was restored\n',
+      ]);
+      expect(peer.requests).toEqual([]);
+    },
+  );
+
   test('--backup with --mode clone names the new tenant', async () => {
     const body = aRestore({ mode: 'clone', cloneOf: 't' });
     peer.on('POST /tenants/globex/restores', { status: 202, body });

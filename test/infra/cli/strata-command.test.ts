@@ -389,6 +389,18 @@ describe('a failure is one line on stderr', () => {
     ],
     ['a flag with a value', ['move', 'globex', 'business', '--watch=1'], /^--watch has no value; usage: /],
     ['an option without its value', ['onboard', 'x', 'a@x.test', '--tier'], /^--tier needs a value; usage: /],
+    // Of a shell variable that is not set: all tenants, and the usual size, are not what it means.
+    ['an empty word', ['revive', ''], /^SLUG is empty; usage: strata revive \[SLUG\]$/],
+    [
+      'an empty value',
+      ['move', 'globex', 'enterprise', '--size', ''],
+      /^--size is empty; usage: strata move /,
+    ],
+    [
+      'a key without a document',
+      ['certificate', 'globex', '--key', 'k.pem'],
+      /^--key goes with --verify FILE$/,
+    ],
     ['a missing word', ['tenant'], /^SLUG is missing; usage: strata tenant SLUG \[--json\]$/],
     [
       'a word too many',
