@@ -69,6 +69,20 @@ test('a request that comes during the work is worked on after it, by nobody befo
   expect(await leaseAccounts(one, 1)).toEqual([]);
 });
 
+test('a tenant that leaves requests the accounts of its users, and those of its identity provider', async () => {
+  const tenantId = await addTenant();
+  await writer.query(
+    `INSERT INTO tenant_users (tenant_id, email, role, external_auth_id)
+     VALUES (:tenantId::uuid, 'Ada@x.test', 'admin', 'Corp:A:1'), (:tenantId::uuid, 'bob@x.test', 'viewer', NULL)`,
+    { tenantId },
+  );
+  const emails = async () => (await rows()).map((row) => (row as { email: string }).email);
+  await requestAccountsOf(writer, tenantId);
+  expect(await emails()).toEqual(['ada@x.test', 'bob@x.test']);
+  await requestAccountsOf(writer, tenantId, { external: true });
+  expect(await emails()).toEqual(['ada@x.test', 'bob@x.test', 'corp_a:1']);
+});
+
 test('the work of a run that has died is done by another one', async () => {
   await requestAccount(one, 'ada@x.test');
   await leaseAccounts(one, 1);
