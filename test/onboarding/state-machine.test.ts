@@ -150,6 +150,7 @@ test('every lifecycle error is named as its class, in a bundle that renames clas
     new errors.TenantExists('a'),
     new errors.TenantNameTaken('a'),
     new errors.TenantInputMismatch('a', []),
+    new errors.CloneSourceLeaving('offboarding'),
     new errors.NoCellCapacity('starter', 'us'),
     new errors.TenantNotProvisioning(),
     new errors.OnboardingIncomplete('a'),
