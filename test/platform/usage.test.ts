@@ -92,6 +92,7 @@ test('the shares of the fleet are its bill, and a tenant’s costs are its lines
   const { createdAt } = (await get(`/tenants/${slug}`)).body;
   const existed = (Date.parse(costs.to) - Date.parse(createdAt.slice(0, 10))) / 86_400_000 + 1;
   expect(costs).toMatchObject({ days: existed, currency: 'USD', priceBand: { from: 50, to: 500 } });
+  expect(costs.monthly).toBeCloseTo((costs.total / (existed * 24)) * 730, 4);
   const lines: { item: string; amount: number }[] = costs.lines;
   expect(lines.reduce((sum, { amount }) => sum + millionths(amount), 0)).toBe(millionths(costs.total));
   expect(lines.map(({ item }) => item)).toEqual(

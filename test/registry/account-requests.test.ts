@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { beforeEach, expect, test } from 'vitest';
+import { leaveRegistry } from '../../functions/moves/other-region/tenant-row.ts';
 import {
+  awaitDeletion,
   leaseAccounts,
   postponeAccount,
   requestAccount,
@@ -79,8 +81,21 @@ test('a tenant that leaves requests the accounts of its users, and those of its 
   const emails = async () => (await rows()).map((row) => (row as { email: string }).email);
   await requestAccountsOf(writer, tenantId);
   expect(await emails()).toEqual(['ada@x.test', 'bob@x.test']);
-  await requestAccountsOf(writer, tenantId, { external: true });
+  await leaveRegistry(writer, tenantId, 'eu', ['active']);
   expect(await emails()).toEqual(['ada@x.test', 'bob@x.test', 'corp_a:1']);
+});
+
+test('an account that is to be deleted waits, but for a request that comes during the work or later', async () => {
+  await requestAccount(one, 'ada@x.test');
+  const [first] = await leaseAccounts(one, 1);
+  await requestAccount(two, 'ada@x.test');
+  await awaitDeletion(one, first!, 3_600);
+  const [second] = await leaseAccounts(one, 1);
+  expect(second?.request).not.toBe(first?.request);
+  await awaitDeletion(one, second!, 3_600);
+  expect(await leaseAccounts(two, 1)).toEqual([]);
+  await requestAccount(two, 'ada@x.test');
+  expect(await leaseAccounts(two, 1)).toMatchObject([{ email: 'ada@x.test' }]);
 });
 
 test('the work of a run that has died is done by another one', async () => {
