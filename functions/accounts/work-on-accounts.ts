@@ -1,12 +1,20 @@
 /**
  * Makes the accounts of the region's user pool agree with the memberships in the registry: an address has an enabled
- * account if, and only if, it is an active user of a tenant that has no identity provider of its own. An account is
- * disabled, never deleted. Accounts of operators are left alone when they have no membership.
+ * account if, and only if, it is an active user of a tenant that has no identity provider of its own. An account that is
+ * not wanted is disabled. Once no tenant of the registry has its user, active or not, it is deleted after
+ * `FORMER_ACCOUNT_DAYS`: an erasure finds accounts by the rows of users, so it would stay for ever. Until then a membership
+ * enables it, with its password and second factor. Accounts of operators are left alone when they have no membership.
+ *
+ * A user who was removed is also requested by the name of the account that the tenant's identity provider has signed in. It
+ * is never disabled: the provider decides who signs in, and one who is added again would be locked out.
  *
  * Everything may be repeated: each address is compared anew, and what agrees already is left as it is.
  */
 import type { AccountStatus, UserPool } from '../aws/user-pool.ts';
+import { FORMER_ACCOUNT_DAYS } from '../contracts/offboarding-policy.ts';
 import {
+  awaitDeletion,
+  isAnybodys,
   type LeasedAccount,
   leaseAccounts,
   postponeAccount,
@@ -23,12 +31,13 @@ export interface WorkOptions {
   readonly deadline: number;
 }
 
-export type Outcome = 'invited' | 'invited-again' | 'enabled' | 'disabled' | 'unchanged';
+export type Outcome = 'invited' | 'invited-again' | 'enabled' | 'disabled' | 'deleted' | 'unchanged';
 
 /** Addresses that one lease takes: few enough to be done before it expires. */
 const AT_ONCE = 10;
 /** An invitation's password is valid for so long, in milliseconds (`tempPasswordValidity` of the user pool). */
 const INVITATION_MS = 3 * 24 * 60 * 60 * 1000;
+const FORMER_SECONDS = FORMER_ACCOUNT_DAYS * 24 * 60 * 60;
 
 /**
  * Works on all addresses that are due.
@@ -57,8 +66,11 @@ export async function workOnAccounts(
     try {
       const slugs = await servedMemberships(registry, account.email);
       const isWanted = slugs.some((slug) => !federated.has(slug));
-      const outcome = await agree(pool, account.email, isWanted);
-      await settleAccount(registry, account);
+      const { outcome, deleteIn } = isWanted
+        ? { outcome: await want(pool, account.email), deleteIn: undefined }
+        : await leave(registry, pool, account);
+      if (deleteIn === undefined) await settleAccount(registry, account);
+      else await awaitDeletion(registry, account, deleteIn);
       return outcome;
     } catch (error) {
       // A failure for one address must not keep the others waiting.
@@ -69,13 +81,29 @@ export async function workOnAccounts(
   }
 }
 
-async function agree(pool: UserPool, email: string, isWanted: boolean): Promise<Outcome> {
+/** @returns `deleteIn`, in seconds, of an account that is to be deleted later. */
+async function leave(
+  registry: RegistryExecutor,
+  pool: UserPool,
+  { email, ageSeconds }: LeasedAccount,
+): Promise<{ readonly outcome: Outcome; readonly deleteIn?: number | undefined }> {
   const account = await pool.find(email);
-  if (!isWanted) {
-    if (!account?.enabled || (await pool.isOperator(email))) return 'unchanged';
-    await pool.disable(email);
-    return 'disabled';
+  if (!account || (await pool.isOperator(email))) return { outcome: 'unchanged' };
+  const isFormer = !(await isAnybodys(registry, email));
+  if (isFormer && ageSeconds >= FORMER_SECONDS) {
+    await pool.remove(email);
+    return { outcome: 'deleted' };
   }
+  const deleteIn = isFormer ? FORMER_SECONDS - ageSeconds : undefined;
+  if (!account.enabled || isExternal(account)) return { outcome: 'unchanged', deleteIn };
+  await pool.disable(email);
+  return { outcome: 'disabled', deleteIn };
+}
+
+const isExternal = ({ status }: AccountStatus) => status === 'EXTERNAL_PROVIDER';
+
+async function want(pool: UserPool, email: string): Promise<Outcome> {
+  const account = await pool.find(email);
   if (!account) {
     await pool.invite(email);
     return 'invited';

@@ -23,5 +23,11 @@ export interface Retention {
 /** Step Functions keeps the history of an execution, and CloudFormation the events of a deleted stack, for so many days. */
 export const WORKFLOW_HISTORY_DAYS = 90;
 
+/**
+ * Days for which the account of a person who has no tenant any more is kept, disabled. Who was removed by mistake, or whose
+ * tenant comes back to the region, signs in as before; afterwards nothing remembers the address.
+ */
+export const FORMER_ACCOUNT_DAYS = 7;
+
 /** Days until KMS deletes the key of a tenant: the least that it takes. */
 export const KEY_DELETION_DAYS = 7;

@@ -2,15 +2,19 @@
  * Gives the lines of a bill out to tenants, so that the shares are the bill, to the millionth of a dollar.
  *
  * - A line of one tenant is that tenant's.
- * - A measured line is shared among its cell's tenants, or all, by their measured figures; by heads when nobody has used
+ * - A measured line is shared among its cell's tenants, or all, by their measured figures; by days when nobody has used
  *   anything.
- * - The rest (what stands whatever tenants do, and cells without tenants) follows in proportion to what each tenant has
- *   got of the measured lines.
+ * - A line that stands whatever tenants do is that of each day, shared among the tenants that existed on it by what they
+ *   have used a day; by heads when none has used anything.
+ * - The rest (what no measured figure is for, and cells on days on which they had no tenant) follows in proportion to what
+ *   each tenant has got of the other lines, a day.
+ *
+ * Days on which the region had no tenant are nobody's.
  *
  * Each line is divided by the largest-remainder method: everybody gets the whole part of the exact share, and the
  * millionths that are left go to the largest remainders, in the order of ids where they are equal.
  */
-import type { Basis, BillLine, TenantFigures } from './bill.ts';
+import { type Basis, type BillLine, daysOf, type Period, type TenantFigures } from './bill.ts';
 
 /** A tenant's share of a line. Amounts are millionths of a dollar. */
 export interface ShareOfLine {
@@ -24,44 +28,76 @@ export interface ShareOfLine {
 export interface Allocation {
   /** By tenant. A share of nothing is left out. */
   readonly shares: ReadonlyMap<string, readonly ShareOfLine[]>;
-  /** What nobody can be charged with, because the region has no tenant. */
+  /** What nobody can be charged with, because the region had no tenant then. */
   readonly unallocated: number;
 }
 
-const FIGURES: Readonly<Record<Exclude<Basis, 'rest'>, (tenant: TenantFigures) => number>> = {
+type Figure = (tenant: TenantFigures) => number;
+
+const lifeOf = ({ existed }: TenantFigures) => daysOf(existed);
+
+/** What a line of the whole period is shared by. */
+const FIGURES: Readonly<Record<Exclude<Basis, 'rest'>, Figure>> = {
   'database-time': ({ databaseMs }) => databaseMs,
   'request-time': ({ requestMs }) => requestMs,
   requests: ({ requests }) => requests,
-  storage: ({ storageBytes }) => storageBytes,
+  storage: (tenant) => tenant.storageBytes * lifeOf(tenant),
   'bytes-out': ({ bytesOut }) => bytesOut,
   'bytes-moved': ({ movedBytes }) => movedBytes,
-  backups: ({ keptBackupBytes }) => keptBackupBytes,
-  users: ({ users }) => users,
-  tenants: () => 1,
+  backups: (tenant) => tenant.keptBackupBytes * lifeOf(tenant),
+  users: (tenant) => tenant.users * lifeOf(tenant),
+  tenants: lifeOf,
 };
 
-export function allocate(lines: readonly BillLine[], tenants: readonly TenantFigures[]): Allocation {
+/** Days one after the other on which the same tenants existed. */
+interface Stretch {
+  readonly days: number;
+  readonly present: ReadonlySet<TenantFigures>;
+}
+
+/** Part of a line, of some days of each stretch. */
+interface Remainder {
+  readonly line: BillLine;
+  readonly days: readonly number[];
+}
+
+/** Figures below one would be lost as whole weights. */
+const WEIGHT_OF_A_DAY = 1e9;
+/** No tenant's id. */
+const NOBODY = '';
+
+/** @param tenants those that existed in the period. */
+export function allocate(
+  lines: readonly BillLine[],
+  tenants: readonly TenantFigures[],
+  period: Period,
+): Allocation {
   const shares = new Map<string, ShareOfLine[]>(tenants.map(({ tenantId }) => [tenantId, []]));
   const measured = new Map<string, number>();
-  const rest: BillLine[] = [];
+  const stretches = stretchesOf(tenants, period);
+  const allDays = stretches.map(({ days }) => days);
+  const rest: Remainder[] = [];
   let unallocated = 0;
 
-  const give = (line: BillLine, tenantId: string, amount: number) => {
+  const give = ({ item, basis, source, cellId }: BillLine, tenantId: string, amount: number) => {
     if (amount === 0) return;
-    const { item, basis, source, cellId } = line;
     shares.get(tenantId)?.push({ item, basis, source, ...(cellId === undefined ? {} : { cellId }), amount });
     measured.set(tenantId, (measured.get(tenantId) ?? 0) + amount);
   };
-  const divide = (
-    line: BillLine,
+  const divide = (line: BillLine, among: readonly TenantFigures[], figure: Figure) => {
+    for (const [tenantId, amount] of divided(line.amount, weighted(among, figure)))
+      give(line, tenantId, amount);
+  };
+  /** @returns what is left of days on which none of them existed. */
+  const divideByDay = (
+    { line, days }: Remainder,
     among: readonly TenantFigures[],
-    figure: (tenant: TenantFigures) => number,
-  ) => {
-    const parts = divided(
-      line.amount,
-      among.map((tenant) => ({ id: tenant.tenantId, weight: figure(tenant) })),
-    );
-    for (const [tenantId, amount] of parts) give(line, tenantId, amount);
+    figure: Figure,
+  ): Remainder => {
+    const { weights, vacant } = weightsByDay(stretches, days, among, figure);
+    const parts = divided(line.amount, [...weights, { id: NOBODY, weight: weightOf(sumOf(vacant)) }]);
+    for (const [tenantId, amount] of parts) if (tenantId !== NOBODY) give(line, tenantId, amount);
+    return { line: { ...line, amount: parts.get(NOBODY) ?? 0 }, days: vacant };
   };
 
   for (const line of lines) {
@@ -71,16 +107,80 @@ export function allocate(lines: readonly BillLine[], tenants: readonly TenantFig
     }
     const among =
       line.cellId === undefined ? tenants : tenants.filter(({ cellId }) => cellId === line.cellId);
-    if (line.basis === 'rest' || among.length === 0) rest.push(line);
-    else divide(line, among, FIGURES[line.basis]);
+    const whole = { line, days: allDays };
+    if (line.basis === 'rest' || among.length === 0) rest.push(whole);
+    else if (!isByDay(line)) divide(line, among, FIGURES[line.basis]);
+    else {
+      const left = divideByDay(whole, among, FIGURES[line.basis]);
+      if (left.line.amount > 0) rest.push(left);
+    }
   }
   // Before any of the rest is given out: it does not count itself.
   const ofMeasured = new Map(measured);
-  for (const line of rest) {
-    if (tenants.length === 0) unallocated += line.amount;
-    else divide(line, tenants, ({ tenantId }) => ofMeasured.get(tenantId) ?? 0);
+  const figure: Figure = ({ tenantId }) => ofMeasured.get(tenantId) ?? 0;
+  for (const one of rest) {
+    if (tenants.length === 0) unallocated += one.line.amount;
+    else if (isByDay(one.line)) unallocated += divideByDay(one, tenants, figure).line.amount;
+    else divide(one.line, tenants, figure);
   }
   return { shares, unallocated };
+
+  /** Where all tenants existed on all days, each day's shares are those of the period. */
+  function isByDay({ isStanding = false }: BillLine): boolean {
+    return isStanding && !(stretches.length === 1 && stretches[0]?.present.size === tenants.length);
+  }
+}
+
+function stretchesOf(tenants: readonly TenantFigures[], period: Period): Stretch[] {
+  const days = daysOf(period);
+  const offset = (day: string) => daysOf({ from: period.from, to: day }) - 1;
+  const lives = tenants.map((tenant) => ({
+    tenant,
+    begin: Math.max(0, offset(tenant.existed.from)),
+    end: Math.min(days, offset(tenant.existed.to) + 1),
+  }));
+  const begins = [...new Set([0, ...lives.flatMap(({ begin, end }) => [begin, end])])]
+    .filter((day) => day < days)
+    .sort((one, other) => one - other);
+  return begins.map((begin, index) => ({
+    days: (begins[index + 1] ?? days) - begin,
+    present: new Set(
+      lives.filter((life) => life.begin <= begin && begin < life.end).map(({ tenant }) => tenant),
+    ),
+  }));
+}
+
+const sumOf = (numbers: readonly number[]) => numbers.reduce((total, one) => total + one, 0);
+const weightOf = (days: number) => Math.round(days * WEIGHT_OF_A_DAY);
+
+function weighted(tenants: readonly TenantFigures[], figure: Figure) {
+  const isUsed = tenants.some((tenant) => figure(tenant) > 0);
+  const weight = isUsed ? figure : lifeOf;
+  return tenants.map((tenant) => ({ id: tenant.tenantId, weight: weight(tenant) }));
+}
+
+/** The tenants' parts of these days, and the days on which none of them existed, by stretch. */
+function weightsByDay(
+  stretches: readonly Stretch[],
+  days: readonly number[],
+  among: readonly TenantFigures[],
+  figure: Figure,
+) {
+  const parts = new Map<string, number>();
+  const rates = among.map((tenant) => ({ tenant, rate: figure(tenant) / lifeOf(tenant) }));
+  const vacant = stretches.map(({ present }, index) => {
+    const count = days[index] ?? 0;
+    if (count === 0) return 0;
+    const here = rates.filter(({ tenant }) => present.has(tenant));
+    if (here.length === 0) return count;
+    const sum = sumOf(here.map(({ rate }) => rate));
+    for (const { tenant, rate } of here) {
+      const part = count * (sum > 0 ? rate / sum : 1 / here.length);
+      parts.set(tenant.tenantId, (parts.get(tenant.tenantId) ?? 0) + part);
+    }
+    return 0;
+  });
+  return { weights: [...parts].map(([id, part]) => ({ id, weight: weightOf(part) })), vacant };
 }
 
 /**

@@ -23,10 +23,12 @@ export interface Period {
   readonly to: string;
 }
 
-/** What one tenant has used in a period, and where it is now. */
+/** What one tenant has used in a period, and where it is now, or was when it was erased. */
 export interface TenantFigures {
   readonly tenantId: string;
   readonly slug: string;
+  /** The days of the period on which it existed, at least one. Others are not charged to it. */
+  readonly existed: Period;
   readonly tier: Tier;
   readonly isolationModel: IsolationModel;
   /** null for a tenant with a database of its own. */
@@ -39,7 +41,7 @@ export interface TenantFigures {
   readonly bytesIn: number;
   readonly bytesOut: number;
   readonly movedBytes: number;
-  /** Averages over the period's days. */
+  /** Averages over the days on which it existed. */
   readonly storageBytes: number;
   readonly keptBackupBytes: number;
   /** Users who may sign in, at most on a day. */
@@ -69,6 +71,11 @@ export interface BillLine {
   readonly basis: Basis;
   /** How the quantity is known. */
   readonly source: 'configured' | 'measured' | 'assumed';
+  /**
+   * It stands whatever tenants do: each day costs the same, and is shared among the tenants of that day. Other lines are
+   * what tenants have used.
+   */
+  readonly isStanding?: boolean;
   /** The line is shared among the tenants of this cell only. */
   readonly cellId?: string;
   /** The line is this tenant's alone. */
@@ -90,13 +97,15 @@ export function billOf(basis: CostBasis, tenants: readonly TenantFigures[], peri
   const days = daysOf(period);
   const hours = days * 24;
   const months = hours / HOURS_OF_A_MONTH;
+  /** The part of the period in which a tenant existed. */
+  const partOf = ({ existed }: TenantFigures) => daysOf(existed) / days;
   const total = (figure: (tenant: TenantFigures) => number, of: readonly TenantFigures[] = tenants) =>
     of.reduce((sum, tenant) => sum + figure(tenant), 0);
   const lines: BillLine[] = [];
   const add = (
     item: string,
     dollars: number,
-    how: Pick<BillLine, 'basis' | 'source' | 'cellId' | 'tenantId'>,
+    how: Pick<BillLine, 'basis' | 'source' | 'isStanding' | 'cellId' | 'tenantId'>,
   ) => {
     const amount = Math.round(dollars * MILLION);
     if (amount > 0) lines.push({ item, amount, ...how });
@@ -106,10 +115,11 @@ export function billOf(basis: CostBasis, tenants: readonly TenantFigures[], peri
   add('registry', registry.instances * registry.minCapacity * prices.acuHour * hours, {
     basis: 'rest',
     source: 'configured',
+    isStanding: true,
   });
   for (const { id: cellId, instances, minCapacity, hasCache } of installation.cells) {
     const here = tenants.filter((tenant) => tenant.cellId === cellId);
-    const shared = { basis: 'database-time', source: 'configured', cellId } as const;
+    const shared = { basis: 'database-time', source: 'configured', isStanding: true, cellId } as const;
     add('cell-instances', instances * minCapacity * prices.acuHour * hours, shared);
     const proxy = Math.max(LEAST_PROXY_ACUS, minCapacity) * prices.proxyAcuHour;
     // Its endpoint for readers.
@@ -117,7 +127,7 @@ export function billOf(basis: CostBasis, tenants: readonly TenantFigures[], peri
     add('cell-proxy', (proxy + readerEndpoint) * hours, shared);
     add(
       'cell-storage',
-      (total(({ storageBytes }) => storageBytes, here) / GB) * prices.storageGbMonth * months,
+      (total((tenant) => tenant.storageBytes * partOf(tenant), here) / GB) * prices.storageGbMonth * months,
       {
         basis: 'storage',
         source: 'measured',
@@ -133,19 +143,23 @@ export function billOf(basis: CostBasis, tenants: readonly TenantFigures[], peri
     add('cell-cache', stored + ecpus * prices.cacheMillion, {
       basis: 'requests',
       source: 'assumed',
+      // Most of it: the least that is billed for a cache.
+      isStanding: true,
       cellId,
     });
   }
   for (const tenant of tenants) {
     const { tenantId, isolationModel } = tenant;
     const own = { basis: 'tenants', source: 'configured', tenantId } as const;
-    if (isolationModel === 'schema') add('tenant-secret', prices.secretMonth * months, own);
+    const ownHours = hours * partOf(tenant);
+    const ownMonths = months * partOf(tenant);
+    if (isolationModel === 'schema') add('tenant-secret', prices.secretMonth * ownMonths, own);
     if (isolationModel !== 'dedicated') continue;
     const { instances, proxy } = hourlyOf(sizeOf(installation, tenant), basis);
-    add('dedicated-instances', instances * hours, own);
-    add('dedicated-proxy', proxy * hours, own);
-    add('dedicated-fixed', fixedOfDedicated(basis) * months, own);
-    const storage = (tenant.storageBytes / GB) * prices.storageGbMonth * months;
+    add('dedicated-instances', instances * ownHours, own);
+    add('dedicated-proxy', proxy * ownHours, own);
+    add('dedicated-fixed', fixedOfDedicated(basis) * ownMonths, own);
+    const storage = (tenant.storageBytes / GB) * prices.storageGbMonth * ownMonths;
     add('dedicated-storage', storage, { ...own, source: 'measured' });
     const io = (tenant.requests * assumptions.ioPerRequest) / MILLION;
     add('dedicated-io', io * prices.ioMillion, { ...own, source: 'assumed' });
@@ -168,11 +182,11 @@ export function billOf(basis: CostBasis, tenants: readonly TenantFigures[], peri
     basis: 'bytes-moved',
     source: 'measured',
   });
-  const backupGb = total(({ keptBackupBytes }) => keptBackupBytes) / GB;
+  const backupGb = total((tenant) => tenant.keptBackupBytes * partOf(tenant)) / GB;
   add('backups', backupGb * prices.s3GbMonth.standard * months, { basis: 'backups', source: 'measured' });
-  const billedUsers = Math.max(0, total(({ users }) => users) - prices.freeUsers);
+  const billedUsers = Math.max(0, total((tenant) => tenant.users * partOf(tenant)) - prices.freeUsers);
   add('users', billedUsers * prices.userMonth * months, { basis: 'users', source: 'measured' });
-  const tenantDays = tenants.length * days;
+  const tenantDays = total(({ existed }) => daysOf(existed));
   add('workflows', (tenantDays * assumptions.transitionsPerTenantDay * prices.transitionsMillion) / MILLION, {
     basis: 'tenants',
     source: 'assumed',
@@ -182,7 +196,7 @@ export function billOf(basis: CostBasis, tenants: readonly TenantFigures[], peri
     source: 'assumed',
   });
 
-  const standing = { basis: 'rest', source: 'configured' } as const;
+  const standing = { basis: 'rest', source: 'configured', isStanding: true } as const;
   add('endpoints', installation.endpoints * prices.endpointHour * hours, standing);
   add('nat-gateways', installation.natGateways * prices.natHour * hours, standing);
   add('alarms', installation.alarmMetrics * prices.alarmMonth * months, standing);

@@ -210,6 +210,7 @@ function tenantWith(
   return {
     tenantId,
     slug: tenantId,
+    existed: PERIOD,
     tier,
     isolationModel,
     cellId: isDedicated ? null : (installation.cells[0]?.id ?? null),
@@ -242,7 +243,7 @@ function mixedTable(basis: CostBasis): string[] {
       ),
     ),
   ];
-  const { shares } = allocate(billOf(mixed, tenants, PERIOD), tenants);
+  const { shares } = allocate(billOf(mixed, tenants, PERIOD), tenants, PERIOD);
   const tiers = ['starter', 'business', 'enterprise'] as const;
   const rows = tiers.map((tier) => {
     const own = tenants.filter((tenant) => tenant.tier === tier);

@@ -16,7 +16,7 @@ export interface FleetSums {
   readonly storageBytes: number;
   readonly users: number;
   readonly cost: number;
-  /** The cost of 730 hours. */
+  /** The cost of 730 hours as those of the period, whichever tenants existed in them. */
   readonly monthlyCost: number;
   /** Of tenants whose revenue is known. */
   readonly monthlyRevenue: number;
@@ -42,7 +42,7 @@ export interface FleetOverview {
     readonly region: string;
     readonly pricesAsOf: string;
     readonly bill: number;
-    /** What no tenant is charged with, because the region has none. */
+    /** What no tenant is charged with, because it is of days on which the region had none. */
     readonly unallocated: number;
     /** Requests are complete until then; null before the first aggregation. */
     readonly measuredUntil: string | null;
@@ -116,6 +116,8 @@ function sumOf(charged: readonly ChargedTenant[], period: Period): FleetSums {
   const paying = charged.filter(({ tenant }) => tenant.monthlyRevenue !== null);
   const revenue = sum(({ tenant }) => tenant.monthlyRevenue ?? 0, paying);
   const cost = sum((one) => one.cost);
+  // A month's revenue of a tenant is compared with its own costs of a month.
+  const costOfPaying = sum((one) => monthlyOf(one.cost, one.tenant.existed), paying);
   return {
     tenants: charged.length,
     requests: sum(({ tenant }) => tenant.requests),
@@ -126,18 +128,7 @@ function sumOf(charged: readonly ChargedTenant[], period: Period): FleetSums {
     monthlyCost: dollars(monthlyOf(cost, period)),
     monthlyRevenue: Math.round(revenue * 100) / 100,
     tenantsWithoutRevenue: charged.length - paying.length,
-    margin:
-      paying.length === 0
-        ? null
-        : marginOf(
-            revenue,
-            dollars(
-              monthlyOf(
-                sum((one) => one.cost, paying),
-                period,
-              ),
-            ),
-          ),
+    margin: paying.length === 0 ? null : marginOf(revenue, dollars(costOfPaying)),
   };
 }
 

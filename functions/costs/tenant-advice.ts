@@ -41,7 +41,7 @@ export async function tenantAdvice(
     complianceRequirements: complianceRequirements ?? [],
     users: samples.at(-1)?.users ?? null,
     monthlyRevenue,
-    monthlyCost: dollars(monthlyOf(cost, period)),
+    monthlyCost: dollars(monthlyOf(cost, figures?.existed ?? period)),
     storageLimitBytes: tenant.maxStorageGb === null ? null : tenant.maxStorageGb * GB,
     storage: samples.flatMap(({ day, bytes }) => (bytes === null ? [] : [{ day, bytes }])),
     place: figures && (await placeOf(registry, { tenantId, figures, basis, at })),

@@ -21,7 +21,7 @@ export async function regionCosts(registry: RegistryExecutor, period: Period): P
   const basis = await readCostBasis(registry);
   const tenants = await periodFigures(registry, period);
   const lines = billOf(basis, tenants, period);
-  return { basis, period, tenants, lines, allocation: allocate(lines, tenants) };
+  return { basis, period, tenants, lines, allocation: allocate(lines, tenants, period) };
 }
 
 /** What a tenant has cost. Amounts in US dollars, with millionths. */
@@ -29,12 +29,13 @@ export interface TenantCosts {
   readonly tenantId: string;
   readonly from: string;
   readonly to: string;
+  /** On which the tenant existed; others of the range are not charged to it. */
   readonly days: number;
   readonly currency: 'USD';
   /** Day of the price list. */
   readonly pricesAsOf: string;
   readonly total: number;
-  /** The total, for 730 hours. */
+  /** What the total is for 730 hours in which it exists. */
   readonly monthly: number;
   readonly lines: readonly {
     readonly item: string;
@@ -61,16 +62,17 @@ export async function tenantCosts(
   period: Period,
 ): Promise<TenantCosts> {
   const { tenantId, tier, monthlyRevenue } = await getTenant(registry, tenantReference);
-  const { basis, lines, allocation } = await regionCosts(registry, period);
+  const { basis, lines, tenants, allocation } = await regionCosts(registry, period);
+  const existed = tenants.find((one) => one.tenantId === tenantId)?.existed;
   // A tenant without a place has no share.
   const shares = allocation.shares.get(tenantId) ?? [];
   const total = shares.reduce((sum, { amount }) => sum + amount, 0);
-  const monthly = monthlyOf(total, period);
+  const monthly = existed === undefined ? 0 : monthlyOf(total, existed);
   const { from, to } = PRICE_BANDS[tier];
   return {
     tenantId,
     ...period,
-    days: daysOf(period),
+    days: existed === undefined ? 0 : daysOf(existed),
     currency: basis.currency,
     pricesAsOf: basis.asOf,
     total: dollars(total),
@@ -93,7 +95,7 @@ export async function tenantCosts(
 /** Millionths of a dollar as dollars. */
 export const dollars = (amount: number): number => Math.round(amount) / 1e6;
 
-/** The period's amount for a month of 730 hours. */
+/** The amount of these days for a month of 730 hours. */
 export const monthlyOf = (amount: number, period: Period): number =>
   (amount / (daysOf(period) * 24)) * HOURS_OF_A_MONTH;
 

@@ -16,7 +16,11 @@ import {
   type SignedCertificate,
 } from '../contracts/erasure-certificate.ts';
 import { PUBLISHED_EVENT_DAYS } from '../contracts/events.ts';
-import { type Retention, WORKFLOW_HISTORY_DAYS } from '../contracts/offboarding-policy.ts';
+import {
+  FORMER_ACCOUNT_DAYS,
+  type Retention,
+  WORKFLOW_HISTORY_DAYS,
+} from '../contracts/offboarding-policy.ts';
 import type { AuditActor } from '../registry/audit-log.ts';
 import type { DataApi } from '../registry/data-api.ts';
 import { columnValue, rfc3339 } from '../registry/registry-expressions.ts';
@@ -281,6 +285,16 @@ function keptByPolicy(
         count: null,
         until: new Date(Date.parse(erasingSince ?? now.toISOString()) + CACHE_MS).toISOString(),
         why: 'They expire by themselves: values after 30 seconds, marks of writes after 75. No request reads them any more.',
+      },
+      {
+        store: 'user pool',
+        region: where,
+        what: 'accounts of people who were removed from the tenant before the erasure and are in no other tenant, if any, and the requests to delete them: an address',
+        count: null,
+        until: new Date(
+          Date.parse(erasingSince ?? now.toISOString()) + (FORMER_ACCOUNT_DAYS + 1) * DAY,
+        ).toISOString(),
+        why: `Nothing connects them with the tenant. Each is deleted ${FORMER_ACCOUNT_DAYS} days after the removal.`,
       },
       {
         store: 'uploads',

@@ -139,6 +139,9 @@ export async function beginGrace(
 /**
  * The point of no return, under the lock of the tenant's row: no other work of the tenant runs, and none begins later,
  * because the tenant is `offboarded`. Hops of former moves no longer need their sources, and proxies no secrets of them.
+ *
+ * The part of a region that the tenant has left cannot be refused any more, so it waits here for what still runs there: an
+ * export that was requested before the move would write objects after the search of the bucket.
  * @throws {TenantBusy} nothing was changed; call it again later.
  * @throws {OffboardingOvertaken} it was cancelled.
  */
@@ -151,8 +154,13 @@ export async function beginErasure(
   await registry.transaction(async (transaction) => {
     await boundTransaction(transaction);
     const known = await runningOffboarding(transaction, offboardingId);
-    if (known.erasingSince !== null) return;
     const { tenantId } = known;
+    if (known.erasingSince !== null) {
+      // A part begins with its record, in a region that the tenant has left: no work begins there any more, but what had
+      // begun before may still write. The tenant's own region was asked before its erasure began.
+      if (known.partOf !== null) await refuseOtherWork(transaction, tenantId);
+      return;
+    }
     await getTenant(transaction, tenantId, { lock: true });
     const record = await runningOffboarding(transaction, offboardingId);
     if (record.erasingSince !== null) return;

@@ -41,7 +41,8 @@ export interface OtherWorkOptions {
 /**
  * Refuses a tenant that other work would change, or copy, during an erasure: a move, restore, rollout, requested key rotation,
  * rotation of its credentials, backup or export; or of which a clone exists, because a clone has the same people's data.
- * @param transaction holds the lock of the tenant's row, which all of this work takes before it begins.
+ * @param transaction holds the lock of the tenant's row, which all of this work takes before it begins; or the tenant is in
+ *   another region, where none begins any more.
  * @param ownExport the offboarding's own.
  * @param findOtherClone absent where there is one region.
  * @throws {TenantBusy} and the errors of `findOtherClone`.

@@ -4,6 +4,7 @@
  * States of an address: requested ──leased──▶ in work ──done, no request since──▶ (no row)
  *   in work ──a request since, or released──▶ requested;   in work ──failed──▶ requested, later
  *   in work ──the lease expires, because the run has died──▶ requested
+ *   in work ──the account is nobody's any more──▶ requested, at the end of its retention
  * Invariants: a request is added in the transaction that changes the membership; of two runs, only one works on an
  * address at a time, so that no run overwrites what a later one did; memberships are read after the lease was taken.
  */
@@ -13,7 +14,7 @@ import { sql } from 'kysely';
 import { WITH_DATA } from '../contracts/tenant.ts';
 import type { RegistryExecutor } from './data-api.ts';
 import type { TimeWithoutZone } from './registry-column.ts';
-import { now } from './registry-expressions.ts';
+import { now, secondsSince } from './registry-expressions.ts';
 import { registrySql } from './registry-sql.ts';
 
 /** Longer than a run may take. */
@@ -26,6 +27,8 @@ export interface LeasedAccount {
   readonly email: string;
   readonly request: string;
   readonly lease: string;
+  /** Time since the request. */
+  readonly ageSeconds: number;
   /** Failed attempts before this one. */
   readonly attempts: number;
 }
@@ -40,10 +43,15 @@ export async function requestAccount(transaction: RegistryExecutor, email: strin
 }
 
 /**
- * The same for all users of a tenant. Does nothing in a registry that lacks the outbox still, as that of another region
+ * The same for all users of a tenant; with `external`, also for their accounts of the tenant's identity provider, which
+ * nothing else finds once the users' rows are deleted. Does nothing in a registry that lacks the outbox still, as that of another region
  * may during a deployment.
  */
-export async function requestAccountsOf(transaction: RegistryExecutor, tenantId: string): Promise<void> {
+export async function requestAccountsOf(
+  transaction: RegistryExecutor,
+  tenantId: string,
+  { external = false }: { readonly external?: boolean } = {},
+): Promise<void> {
   const [outbox] = await transaction.query<{ known: boolean }>(
     `SELECT to_regclass('public.account_requests') IS NOT NULL AS known`,
   );
@@ -55,8 +63,16 @@ export async function requestAccountsOf(transaction: RegistryExecutor, tenantId:
       eb
         .selectFrom('tenant_users as u')
         .select((user) => user.fn<string>('lower', ['u.email']).as('email'))
-        .distinct()
         .where('u.tenant_id', '=', tenantId)
+        // Without duplicates, which one statement may not insert twice.
+        .union((others) =>
+          others
+            .selectFrom('tenant_users as e')
+            .select(externalName('e').as('email'))
+            .where('e.tenant_id', '=', tenantId)
+            .where('e.external_auth_id', 'is not', null)
+            .where(sql<boolean>`${sql.lit(external)}`),
+        )
         // Transactions of several tenants lock addresses in one order.
         .orderBy('email'),
     )
@@ -92,8 +108,9 @@ export async function leaseAccounts(registry: RegistryExecutor, limit: number): 
     .set({ lease, lease_expires_at: LEASE })
     .whereRef('r.email', '=', 'due.email')
     .returning(['r.email', 'r.request', 'r.attempts'])
+    .returning((eb) => secondsSince(eb.ref('r.requested_at')).as('age_seconds'))
     .execute();
-  return rows.map((row) => ({ ...row, lease }));
+  return rows.map(({ age_seconds: ageSeconds, ...row }) => ({ ...row, ageSeconds, lease }));
 }
 
 /** Ends the work on an address. A request that has come since stays, and is due at once. */
@@ -109,8 +126,34 @@ export async function settleAccount(
     .where('lease', '=', lease)
     .returning('email')
     .execute();
-  if (settled.length > 0) return;
-  await db
+  if (settled.length === 0) await release(registry, { email, lease });
+}
+
+/** Ends the work on an address whose account is to be deleted later. A request that has come since is due at once. */
+export async function awaitDeletion(
+  registry: RegistryExecutor,
+  { email, request, lease }: LeasedAccount,
+  seconds: number,
+): Promise<void> {
+  await registrySql(registry)
+    .updateTable('account_requests')
+    .set({
+      next_attempt_at: sql<TimeWithoutZone>`now() + make_interval(secs => ${sql.lit(seconds)})`,
+      attempts: 0,
+      reason: 'The account is deleted then: nobody’s tenant has it.',
+    })
+    .where('email', '=', email)
+    .where('request', '=', request)
+    .where('lease', '=', lease)
+    .execute();
+  await release(registry, { email, lease });
+}
+
+async function release(
+  registry: RegistryExecutor,
+  { email, lease }: Pick<LeasedAccount, 'email' | 'lease'>,
+): Promise<void> {
+  await registrySql(registry)
     .updateTable('account_requests')
     .set({ lease: null, lease_expires_at: null })
     .where('email', '=', email)
@@ -152,4 +195,25 @@ export async function servedMemberships(registry: RegistryExecutor, email: strin
     .where('t.status', 'in', WITH_DATA)
     .execute();
   return rows.map(({ tenant_slug: slug }) => slug);
+}
+
+/** Name of the account that Cognito has made for a user's `external_auth_id` (`provider:subject`), in lower case. */
+export const externalAccountName = (externalAuthId: string) => externalAuthId.replace(':', '_').toLowerCase();
+
+/** The same in SQL. @param alias of `tenant_users`. */
+const externalName = (alias: 'u' | 'e') =>
+  sql<string>`lower(regexp_replace(${sql.ref(`${alias}.external_auth_id`)}, ':', '_'))`;
+
+/**
+ * Whether a tenant of the registry has the user of an account, active or not, whatever state the tenant is in.
+ * @param name an address, or {@link externalAccountName}.
+ */
+export async function isAnybodys(registry: RegistryExecutor, name: string): Promise<boolean> {
+  const row = await registrySql(registry)
+    .selectFrom('tenant_users as u')
+    .select('u.user_id')
+    .where((eb) => eb.or([eb(sql<string>`lower(u.email)`, '=', name), eb(externalName('u'), '=', name)]))
+    .limit(1)
+    .executeTakeFirst();
+  return row !== undefined;
 }

@@ -1,7 +1,7 @@
-import { createHash } from 'node:crypto';
 import { sql } from 'kysely';
 import { asJsonText } from '../resources/documents.ts';
 import { IdempotencyKeyReused } from '../resources/errors.ts';
+import { isRequestHash, requestHash } from '../resources/request-hash.ts';
 import type { RegistryExecutor } from './data-api.ts';
 import type { JsonText, TimeWithoutZone } from './registry-column.ts';
 import { now } from './registry-expressions.ts';
@@ -40,7 +40,8 @@ export async function findAnswer(
     .where('created_at', '>', dayAgo)
     .executeTakeFirst();
   if (!row) return undefined;
-  if (row.request_hash !== hashOf(use)) throw new IdempotencyKeyReused('the key belongs to another request');
+  if (!(await isRequestHash(hashedOf(use), (hash) => hash === row.request_hash)))
+    throw new IdempotencyKeyReused('the key belongs to another request');
   const { response_status: status, resource_id: resourceId } = row;
   if (status === null || resourceId === null)
     throw new Error('an idempotency key was kept without its answer');
@@ -58,7 +59,7 @@ export async function keepAnswer(
   { status, body, resourceId }: ControlAnswer,
 ): Promise<ControlAnswer> {
   const kept = {
-    request_hash: hashOf(use),
+    request_hash: requestHash(hashedOf(use)),
     response_status: status,
     response_body: asJsonText(body) as JsonText<never>,
     resource_id: resourceId,
@@ -124,11 +125,7 @@ export class OncePerKey implements RepeatableRequest {
   }
 }
 
-function hashOf({ path, body }: ControlIdempotencyUse): string {
-  return createHash('sha256')
-    .update(JSON.stringify([path, body]))
-    .digest('hex');
-}
+const hashedOf = ({ path, body }: ControlIdempotencyUse) => [path, body];
 
 /**
  * A request that a client may repeat under one key. The key and the effect of the request commit in one transaction, so

@@ -2,7 +2,7 @@ import { type ExpressionBuilder, type InferResult, sql } from 'kysely';
 import { requireMatch } from '../resources/entity-tag.ts';
 import { ResourceConflict, ResourceNotFound } from '../resources/errors.ts';
 import { type PageRequest, readCursor } from '../resources/keyset-page.ts';
-import { requestAccount } from './account-requests.ts';
+import { externalAccountName, requestAccount } from './account-requests.ts';
 import { type AuditActor, recordAudit } from './audit-log.ts';
 import { type ControlIdempotencyUse, findAnswer, keepAnswer } from './control-idempotency.ts';
 import type { DataApi, RegistryExecutor } from './data-api.ts';
@@ -168,11 +168,14 @@ export async function deleteUser(
     // The erasure finds the account by the user's row: without it, the account would stay, with the address.
     requireNotErased(tenant);
     await requireOtherAdmin(transaction, user, 'removed');
-    await registrySql(transaction)
+    const removed = await registrySql(transaction)
       .deleteFrom('tenant_users')
       .where('tenant_id', '=', user.tenantId)
       .where('user_id', '=', userId)
-      .execute();
+      .returning('external_auth_id')
+      .executeTakeFirst();
+    const external = removed?.external_auth_id ?? null;
+    if (external !== null) await requestAccount(transaction, externalAccountName(external));
     await complete(transaction, change, 'user.delete', user, {});
     return user;
   });

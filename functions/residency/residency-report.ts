@@ -23,6 +23,7 @@ import {
   REGISTRY_DATABASE,
   regionFieldKeyAlias,
 } from '../contracts/names.ts';
+import { FORMER_ACCOUNT_DAYS } from '../contracts/offboarding-policy.ts';
 import { jurisdictionOf, type ResidencySettings, readersOfSize } from '../contracts/residency.ts';
 import type { Tier } from '../contracts/tenant.ts';
 import { tierTerms } from '../contracts/tier-terms.ts';
@@ -276,8 +277,11 @@ function locations(facts: ResidencyFacts, settings: ResidencySettings, at: Date)
       },
     );
     if (left !== null) {
-      // Accounts are disabled when their tenant leaves, and not deleted.
-      add('user-accounts', `user pool of region ${each.region}${inFormer}: disabled accounts`, each);
+      // Accounts are disabled when their tenant leaves, and deleted later.
+      add('user-accounts', `user pool of region ${each.region}${inFormer}: disabled accounts`, each, {
+        keptDays: FORMER_ACCOUNT_DAYS,
+        until: after(left, FORMER_ACCOUNT_DAYS),
+      });
       // It has no personal data: ids, places, and who asked.
       add('directory', `registry of region ${each.region}: id, slug, and the records of moves`, each, {
         rules: [],

@@ -5,13 +5,13 @@
  * Invariants: the key, the change and the kept answer commit together; a second request with the key waits on the
  * first one's row and then finds its answer, or finds nothing because the first was rolled back.
  */
-import { createHash } from 'node:crypto';
 import { sql } from 'kysely';
 import type { TenantTransaction } from '../database/session/tenant-session.ts';
 import { tenantStatement } from '../database/session/tenant-sql.ts';
 import type { TenantAccess } from '../placement/tenant-router.ts';
 import { asJsonText } from '../resources/documents.ts';
 import { IdempotencyKeyReused } from '../resources/errors.ts';
+import { isRequestHash, requestHash } from '../resources/request-hash.ts';
 import type { SealedColumns } from './stored-row.ts';
 
 /** How a client identifies a request that it may send again. */
@@ -66,7 +66,7 @@ export async function createOnce(
   create: (transaction: TenantTransaction) => Promise<KeptAnswer>,
   secret?: KeptHash,
 ): Promise<{ answer: KeptAnswer; replayed: boolean }> {
-  const hash = createHash('sha256').update(JSON.stringify(use.body)).digest('hex');
+  const hash = requestHash(use.body);
   // KMS is called before and after the transaction, never within it.
   const kept = secret ? await secret.keep(hash) : hash;
   const { answer, earlier } = await tenant.transaction('write', async (transaction) => {
@@ -98,7 +98,9 @@ export async function createOnce(
   const isSame =
     earlier?.request_method === use.method &&
     earlier.request_path === use.path &&
-    (secret ? await secret.equals(earlier.request_hash, hash) : earlier.request_hash === hash);
+    (await isRequestHash(use.body, (known) =>
+      secret ? secret.equals(earlier.request_hash, known) : earlier.request_hash === known,
+    ));
   if (!isSame) throw new IdempotencyKeyReused('the key belongs to another request');
   return { answer: answerOf(earlier), replayed: true };
 }

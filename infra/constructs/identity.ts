@@ -141,7 +141,7 @@ export class Identity extends Construct {
       ...settings,
       entry: 'tasks/accounts',
       functionName: accountsFunctionName(region.key),
-      description: 'Invites users, and disables and enables their accounts, as the registry says',
+      description: 'Invites users, and disables, enables and deletes their accounts, as the registry says',
       environment: { ...environment, USER_POOL_ID: pool.userPoolId },
       timeout: Duration.minutes(1),
     });
@@ -151,6 +151,7 @@ export class Identity extends Construct {
       grantee: accounts,
       actions: [
         'cognito-idp:AdminCreateUser',
+        'cognito-idp:AdminDeleteUser',
         'cognito-idp:AdminDisableUser',
         'cognito-idp:AdminEnableUser',
         'cognito-idp:AdminGetUser',

@@ -11,6 +11,7 @@ import { AccountsNotSettled } from '../../functions/accounts/errors.ts';
 import { workOnAccounts } from '../../functions/accounts/work-on-accounts.ts';
 import { UserPool } from '../../functions/aws/user-pool.ts';
 import { requestAccount } from '../../functions/registry/account-requests.ts';
+import { deleteUser } from '../../functions/registry/tenant-users.ts';
 import { stateFile } from '../../infra/local/index.ts';
 import { type EndpointFixture, startEndpoint } from '../local/aws/endpoint-fixture.ts';
 import { poolStack } from '../local/aws/pool-stack.ts';
@@ -31,6 +32,7 @@ beforeAll(async () => {
       {
         Action: [
           'cognito-idp:AdminCreateUser',
+          'cognito-idp:AdminDeleteUser',
           'cognito-idp:AdminDisableUser',
           'cognito-idp:AdminEnableUser',
           'cognito-idp:AdminGetUser',
@@ -181,6 +183,135 @@ async function age(address: string, minutes: number): Promise<void> {
     state.save('user-pools', pools);
   });
 }
+
+/** Lets days pass for what waits in the outbox. */
+const pass = (days: number) =>
+  writer.query(
+    `UPDATE account_requests SET requested_at = requested_at - :days * interval '24 hours',
+                                 next_attempt_at = next_attempt_at - :days * interval '24 hours'`,
+    { days },
+  );
+
+async function remove({ tenantId }: { tenantId: string }): Promise<void> {
+  const [user] = await writer.query<{ userId: string }>(
+    'SELECT user_id AS "userId" FROM tenant_users WHERE tenant_id = :tenantId::uuid AND email = :email',
+    { tenantId, email },
+  );
+  const change = { actor: { id: 'x', type: 'operator' }, ifMatch: undefined } as const;
+  await deleteUser(writer, tenantId, user!.userId, change);
+}
+
+describe('the account of a person who was removed', () => {
+  test('is disabled, and deleted after a week when no tenant has the person', async () => {
+    const tenant = await addTenant();
+    await join(tenant);
+    await work();
+    await remove(tenant);
+    expect(await work()).toEqual({ disabled: 1 });
+    expect(await work()).toEqual({});
+    await pass(6);
+    expect(await work()).toEqual({});
+    expect(await account()).toMatchObject({ Enabled: false });
+    await pass(1);
+    expect(await work()).toEqual({ deleted: 1 });
+    await expect(account()).rejects.toMatchObject({ name: 'UserNotFoundException' });
+    expect(await waiting()).toEqual([]);
+    // Added again afterwards: a person like any other.
+    await join(tenant);
+    expect(await work()).toEqual({ invited: 1 });
+  });
+
+  test('signs in as before when the person is added again in that time, and is not deleted later', async () => {
+    const tenant = await addTenant();
+    await join(tenant);
+    await work();
+    await remove(tenant);
+    await work();
+    const { UserCreateDate } = await account();
+    await join(tenant);
+    expect(await work()).toEqual({ enabled: 1 });
+    await pass(8);
+    expect(await work()).toEqual({});
+    expect(await account()).toMatchObject({ Enabled: true, UserCreateDate });
+    // Nor when the next removal comes: its own week begins.
+    await remove(tenant);
+    expect(await work()).toEqual({ disabled: 1 });
+    await pass(6);
+    expect(await work()).toEqual({});
+  });
+
+  test.each([
+    ['an inactive user of another tenant', 'active', { disabled: 1 }],
+    ['a user of a tenant that could not be onboarded', 'failed', { disabled: 1 }],
+  ] as const)('stays while the person is %s', async (_what, status, outcome) => {
+    const [tenant, other] = [await addTenant(), await addTenant(status)];
+    await join(tenant);
+    await work();
+    await join(other);
+    await setActive(other, false);
+    await remove(tenant);
+    expect(await work()).toEqual(outcome);
+    expect(await waiting()).toEqual([]);
+    await requestAccount(writer, email);
+    await pass(8);
+    expect(await work()).toEqual({ unchanged: 1 });
+    expect(await account()).toMatchObject({ Enabled: false });
+  });
+
+  test('stays as it is where the person is an operator', async () => {
+    await administrator.send(new AdminCreateUserCommand({ UserPoolId, Username: email }));
+    const group = { UserPoolId, Username: email, GroupName: 'operators' };
+    await administrator.send(new AdminAddUserToGroupCommand(group));
+    const tenant = await addTenant();
+    await join(tenant);
+    await remove(tenant);
+    await pass(8);
+    expect(await work()).toEqual({ unchanged: 1 });
+    expect(await account()).toMatchObject({ Enabled: true });
+  });
+
+  test('which the tenant’s identity provider has signed in is deleted too, unless the person has come back', async () => {
+    const names = [`Corp_${email}`, `Corp_back-${email}`];
+    await fixture.restart(() => {
+      const state = stateFile(`${fixture.stateDir}/state`);
+      const pools = state.load<{ accounts: Record<string, object[]> }>('user-pools', { accounts: {} });
+      const [like] = pools.accounts[UserPoolId]!;
+      for (const username of names) {
+        const sub = randomUUID();
+        const attributes = { sub, email: username };
+        pools.accounts[UserPoolId]!.push({
+          ...like,
+          username,
+          attributes,
+          status: 'EXTERNAL_PROVIDER',
+          groups: [],
+          enabled: true,
+        });
+      }
+      state.save('user-pools', pools);
+    });
+    const tenant = await addTenant();
+    const bind = (subject: string) =>
+      writer.query(
+        'UPDATE tenant_users SET external_auth_id = :id WHERE tenant_id = :tenantId::uuid AND email = :email',
+        { id: `Corp:${subject}`, tenantId: tenant.tenantId, email },
+      );
+    for (const subject of [email, `back-${email}`]) {
+      await join(tenant);
+      await bind(subject);
+      await remove(tenant);
+    }
+    expect(await work([tenant.slug])).toEqual({ unchanged: 3 });
+    // The provider has signed the person in again.
+    await join(tenant);
+    await bind(`back-${email}`);
+    await pass(7);
+    expect(await work([tenant.slug])).toEqual({ deleted: 1, unchanged: 2 });
+    await expect(account(names[0])).rejects.toMatchObject({ name: 'UserNotFoundException' });
+    expect(await account(names[1])).toMatchObject({ Enabled: true });
+    expect(await waiting()).toEqual([]);
+  });
+});
 
 describe('a run', () => {
   test('works on all that is due, and one address that fails keeps no other waiting', async () => {

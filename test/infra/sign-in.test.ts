@@ -114,7 +114,7 @@ describe('an identity provider', () => {
   });
 });
 
-test('the task of accounts may change accounts, offboarding may delete them, both of the user pool; neither reaches a database', () => {
+test('the task of accounts may change and delete accounts, offboarding only delete them, both of the user pool; neither reaches a database', () => {
   const rights = allowStatements(assembly.resources).filter(({ statement }) =>
     listOf(statement.Action).some((action) => text(action).startsWith('cognito-idp:')),
   );
@@ -123,8 +123,17 @@ test('the task of accounts may change accounts, offboarding may delete them, bot
     const { Properties } = functionNamed(assembly, entry);
     const own = rights.find(({ roles }) => text(Properties.Role).includes(roles[0] as string));
     expect(text(own?.statement.Resource), entry).toMatch(/^<[\w:-]*IdentityUsers\w+(\.Arn)?>$/);
-    expect(listOf(own?.statement.Action).includes('cognito-idp:AdminDeleteUser'), entry).toBe(
-      entry === 'tasks/offboarding-aws',
+    const changes = ['AdminCreateUser', 'AdminDisableUser', 'AdminEnableUser'];
+    expect(
+      listOf(own?.statement.Action)
+        .map((action) => text(action).split(':')[1])
+        .sort(),
+      entry,
+    ).toEqual(
+      [
+        ...(entry === 'tasks/accounts' ? changes : []),
+        ...['AdminDeleteUser', 'AdminGetUser', 'AdminListGroupsForUser'],
+      ].sort(),
     );
     expect(Properties).not.toHaveProperty('VpcConfig');
   }

@@ -94,6 +94,9 @@ describe('a certificate', () => {
     expect(until('logs', /./)).toEqual(['2027-02-28']);
     expect(until('workflows', /./)).toEqual(['2027-02-28']);
     expect(until('bucket backups', /locked/, 'eu')).toEqual(['2026-12-30']);
+    // A week after the erasure has begun, from when on nobody is removed, and a day for the task.
+    for (const region of ['us', 'eu'])
+      expect(until('user pool', /people who were removed/, region)).toEqual(['2026-12-05']);
     expect(until('registry', /one row of tenants/)).toEqual([null]);
     expect(until('registry', /event_outbox/)).toEqual(['2026-12-07']);
     expect(until('registry', /event_sequences/, 'eu')).toEqual([null]);

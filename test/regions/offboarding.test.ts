@@ -210,6 +210,33 @@ test('a region where the tenant was before erases its own, and the certificate l
   expect(left).toEqual([]);
 });
 
+test('an export, a backup or a move that still runs where the tenant was before is awaited there, in its erasure', async () => {
+  const tenantId = await addMoved();
+  const offboardingId = await erasing(tenantId);
+  const options = { actor: ACTOR, stateMachineArn: MACHINE, start: async () => {} };
+  const running = {
+    tenant_exports: `INSERT INTO tenant_exports (tenant_id, region, prefix, started_by, status, expires_at)
+      VALUES (:tenantId::uuid, 'us', 'x/', 'x', 'running', now() + interval '1 day')`,
+    tenant_backups: `INSERT INTO tenant_backups (tenant_id, region, tier, isolation_model, epoch, schema_version, prefix,
+                                                 started_by, status, expires_at)
+      VALUES (:tenantId::uuid, 'us', 'business', 'schema', 1, 6, 'y/', 'x', 'running', now() + interval '1 day')`,
+    tenant_moves: `INSERT INTO tenant_moves (tenant_id, input, plan, started_by, status)
+      VALUES (:tenantId::uuid, '{}', '[]', 'x', 'running')`,
+  };
+  expect(await eraseOtherRegions(two.eu, two.registries('eu'), offboardingId, options)).toBe(false);
+  for (const [table, statement] of Object.entries(running)) {
+    // As if it had begun before the tenant left: its own region knows nothing of it.
+    await two.us.query(statement, { tenantId });
+    await expect(beginErasure(two.us, offboardingId, ACTOR), table).rejects.toThrow(TenantBusy);
+    await two.us.query(
+      `UPDATE ${table} SET status = 'failed', finished_at = now() WHERE tenant_id = :tenantId::uuid AND status = 'running'`,
+      { tenantId },
+    );
+  }
+  await beginErasure(two.us, offboardingId, ACTOR);
+  expect((await findOffboarding(two.us, offboardingId))?.status).toBe('running');
+});
+
 test('a region that has never had the tenant is not asked; a start that fails is left to its recovery', async () => {
   const [here, both] = [randomUUID(), await addMoved()];
   await put('eu', here, 'active', 'eu');

@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import {
   DescribeExecutionCommand,
   ListExecutionsCommand,
@@ -393,6 +393,28 @@ async function activate(key: 'us' | 'eu', id: string): Promise<void> {
     { id },
   );
 }
+
+test('a repeated request is known with its members in another order, and by the hash that the version before has kept', async () => {
+  const slug = `again-${randomUUID().slice(0, 8)}`;
+  const body = { slug, name: slug, adminEmail: 'admin@again.test', tier: 'business' };
+  const first = await call('POST /tenants', { body, key: slug });
+  expect([first.status, first.replayed]).toEqual([202, false]);
+  const reordered = Object.fromEntries(Object.entries(body).reverse());
+  const again = await call('POST /tenants', { body: reordered, key: slug });
+  expect([again.status, again.text, again.replayed]).toEqual([202, first.text, true]);
+  const other = { ...reordered, tier: 'starter' };
+  expect((await call('POST /tenants', { body: other, key: slug })).status).toBe(422);
+
+  const former = createHash('sha256')
+    .update(JSON.stringify(['/tenants', body]))
+    .digest('hex');
+  await two.us.query(
+    'UPDATE control_idempotency_keys SET request_hash = :former WHERE idempotency_key = :slug',
+    { former, slug },
+  );
+  const same = await call('POST /tenants', { body, key: slug });
+  expect([same.status, same.text, same.replayed]).toEqual([202, first.text, true]);
+});
 
 const fiveTimes = <Result>(work: () => Promise<Result>) => Promise.all([1, 2, 3, 4, 5].map(work));
 

@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { beforeEach, expect, test } from 'vitest';
+import { leaveRegistry } from '../../functions/moves/other-region/tenant-row.ts';
 import {
+  awaitDeletion,
   leaseAccounts,
   postponeAccount,
   requestAccount,
@@ -67,6 +69,33 @@ test('a request that comes during the work is worked on after it, by nobody befo
   await postponeAccount(one, ada!, 'late');
   expect(await rows()).toEqual([{ email: 'ada@x.test', attempts: 0, reason: null }]);
   expect(await leaseAccounts(one, 1)).toEqual([]);
+});
+
+test('a tenant that leaves requests the accounts of its users, and those of its identity provider', async () => {
+  const tenantId = await addTenant();
+  await writer.query(
+    `INSERT INTO tenant_users (tenant_id, email, role, external_auth_id)
+     VALUES (:tenantId::uuid, 'Ada@x.test', 'admin', 'Corp:A:1'), (:tenantId::uuid, 'bob@x.test', 'viewer', NULL)`,
+    { tenantId },
+  );
+  const emails = async () => (await rows()).map((row) => (row as { email: string }).email);
+  await requestAccountsOf(writer, tenantId);
+  expect(await emails()).toEqual(['ada@x.test', 'bob@x.test']);
+  await leaveRegistry(writer, tenantId, 'eu', ['active']);
+  expect(await emails()).toEqual(['ada@x.test', 'bob@x.test', 'corp_a:1']);
+});
+
+test('an account that is to be deleted waits, but for a request that comes during the work or later', async () => {
+  await requestAccount(one, 'ada@x.test');
+  const [first] = await leaseAccounts(one, 1);
+  await requestAccount(two, 'ada@x.test');
+  await awaitDeletion(one, first!, 3_600);
+  const [second] = await leaseAccounts(one, 1);
+  expect(second?.request).not.toBe(first?.request);
+  await awaitDeletion(one, second!, 3_600);
+  expect(await leaseAccounts(two, 1)).toEqual([]);
+  await requestAccount(two, 'ada@x.test');
+  expect(await leaseAccounts(two, 1)).toMatchObject([{ email: 'ada@x.test' }]);
 });
 
 test('the work of a run that has died is done by another one', async () => {

@@ -265,6 +265,17 @@ describe('where the data is', () => {
       ['directory', []],
     ]);
     expect(violations.map(({ rule }) => rule)).toEqual(Array(4).fill('residency'));
+    // Nobody's accounts are deleted after a week, and not reported any more.
+    expect(outside.find(({ kind }) => kind === 'user-accounts')).toMatchObject({
+      keptDays: 7,
+      until: '2026-06-06T00:00:00.000Z',
+    });
+    const later = residencyReport(
+      facts('business', inEu, { hops: [moved] }),
+      settings(),
+      new Date('2026-06-07T00:00:00Z'),
+    );
+    expect(later.data.some(({ where }) => where.includes('disabled accounts'))).toBe(false);
     const onboarded = report(facts('business', inEu)).data.filter(
       ({ awsRegion }) => awsRegion === 'us-east-1',
     );

@@ -340,7 +340,7 @@ export const tenants = describeOperatorContext({
       tag: 'Costs',
       summary: 'Read what a tenant costs',
       description:
-        'The tenant’s shares of its region’s bill, by list prices. The shares of all tenants are the bill exactly. `from` and `to` are included; without them, the last 30 days. At most 400 days.',
+        'The tenant’s shares of its region’s bill, by list prices. The shares of all tenants are the bill exactly. It is charged for the days on which it existed (`days`), `monthly` is what they make of a month. `from` and `to` are included; without them, the last 30 days. At most 400 days.',
       answers: { 200: answers.tenantCosts },
       refusals: { 503: 'The region has no price table yet.' },
     },

@@ -100,7 +100,7 @@ export async function leaveRegistry(
     .returning('tenant_id')
     .executeTakeFirst();
   if (!changed) return;
-  await requestAccountsOf(transaction, tenantId);
+  await requestAccountsOf(transaction, tenantId, { external: true });
   await db.deleteFrom('tenant_users').where('tenant_id', '=', tenantId).execute();
   await db.deleteFrom('tenant_database_routing').where('tenant_id', '=', tenantId).execute();
   await db.deleteFrom('usage_samples').where('tenant_id', '=', tenantId).execute();

@@ -91,10 +91,11 @@ export class UserPools {
 
   /** @param name the username; of an account of the pool itself also its address. */
   find(poolId: string, name: string): PoolAccount | undefined {
-    const email = name.toLowerCase();
+    const named = name.toLowerCase();
     return this.accounts(poolId).find(
       (one) =>
-        one.username === name || (one.status !== 'EXTERNAL_PROVIDER' && one.attributes.email === email),
+        one.username.toLowerCase() === named ||
+        (one.status !== 'EXTERNAL_PROVIDER' && one.attributes.email === named),
     );
   }
 
