@@ -3,7 +3,6 @@
  * drills, exports, onboardings, offboardings and rotations. Only the latest of its kind counts, so the alert ends when the
  * work is done again. A rotation of field keys never fails: it goes on until it is done, and is overdue meanwhile.
  */
-
 import { sql } from 'kysely';
 import type { RegistryExecutor } from '../registry/data-api.ts';
 import { isInUse } from '../registry/registry-expressions.ts';

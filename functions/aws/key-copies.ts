@@ -6,7 +6,11 @@ import { FIELD_KEY_COPY, TENANT_ID_TAG } from '../contracts/key-tags.ts';
 import { kmsClient } from './clients.ts';
 
 /** Only a multi-Region key can have copies. A key is made as one, or never becomes one. */
-export const isMultiRegion = (keyArn: string): boolean => keyArn.includes(':key/mrk-');
+export const isMultiRegion = (keyArn: string): boolean => keyArn.includes(MULTI_REGION);
+
+const MULTI_REGION = ':key/mrk-';
+/** The same as a pattern of LIKE. */
+export const MULTI_REGION_KEYS = `%${MULTI_REGION}%`;
 
 /** The region in `arn:aws:kms:<region>:<account>:key/<id>`: a key is used in its own region only. */
 export const regionOfKey = (keyArn: string): string | undefined => keyArn.split(':')[3] || undefined;

@@ -22,7 +22,7 @@ export async function provideTenantKey(tenantId: string, awsRegion?: string): Pr
     '@aws-sdk/client-kms'
   );
   const client = await kmsClient(awsRegion);
-  const known = await findKey(client, tenantId);
+  const known = await findKey(client, tenantKeyAlias(tenantId));
   if (known) return known;
   const { KeyMetadata } = await client.send(
     new CreateKeyCommand({
@@ -41,20 +41,21 @@ export async function provideTenantKey(tenantId: string, awsRegion?: string): Pr
   } catch (error) {
     if ((error as Error).name !== 'AlreadyExistsException') throw error;
     // The new one stays without an alias and encrypts nothing: no function has the right to delete keys.
-    const other = await findKey(client, tenantId);
+    const other = await findKey(client, tenantKeyAlias(tenantId));
     if (!other) throw error;
     return other;
   }
   return Arn;
 }
 
-async function findKey(client: KMSClient, tenantId: string): Promise<string | undefined> {
+/** ARN of the key with that alias. */
+async function findKey(client: KMSClient, alias: string): Promise<string | undefined> {
   const { DescribeKeyCommand } = await import('@aws-sdk/client-kms');
   try {
-    const { KeyMetadata } = await client.send(new DescribeKeyCommand({ KeyId: tenantKeyAlias(tenantId) }));
+    const { KeyMetadata } = await client.send(new DescribeKeyCommand({ KeyId: alias }));
     return KeyMetadata?.Arn;
   } catch (error) {
-    if ((error as Error).name === 'NotFoundException') return undefined;
+    if (isGone(error)) return undefined;
     throw error;
   }
 }
@@ -86,7 +87,7 @@ export async function deleteTenantKey(
   for (const alias of [tenantKeyAlias(tenantId), formerTenantKeyAlias(tenantId)]) {
     await deleteAlias(client, alias, keyArn);
   }
-  // The key first: from then on nobody makes a copy of it.
+  // The key first: from then on no copy of it can be made.
   const leaving = await scheduleDeletion(client, keyArn, days);
   if (!leaving) return [];
   const copies: LeavingKey[] = [];
@@ -100,10 +101,10 @@ export async function deleteTenantKey(
 }
 
 async function deleteAlias(client: KMSClient, AliasName: string, keyArn: string): Promise<void> {
-  const { DeleteAliasCommand, DescribeKeyCommand } = await import('@aws-sdk/client-kms');
+  const { DeleteAliasCommand } = await import('@aws-sdk/client-kms');
   try {
-    const { KeyMetadata } = await client.send(new DescribeKeyCommand({ KeyId: AliasName }));
-    if (KeyMetadata?.Arn === keyArn) await client.send(new DeleteAliasCommand({ AliasName }));
+    if ((await findKey(client, AliasName)) === keyArn)
+      await client.send(new DeleteAliasCommand({ AliasName }));
   } catch (error) {
     if (!isGone(error)) throw error;
   }

@@ -9,7 +9,7 @@
  * - The rest (what no measured figure is for, and cells on days on which they had no tenant) follows in proportion to what
  *   each tenant has got of the other lines, a day.
  *
- * Days on which the region had no tenant are nobody's.
+ * No tenant is charged for days on which the region had none.
  *
  * Each line is divided by the largest-remainder method: everybody gets the whole part of the exact share, and the
  * millionths that are left go to the largest remainders, in the order of ids where they are equal.
@@ -28,7 +28,7 @@ export interface ShareOfLine {
 export interface Allocation {
   /** By tenant. A share of nothing is left out. */
   readonly shares: ReadonlyMap<string, readonly ShareOfLine[]>;
-  /** What nobody can be charged with, because the region had no tenant then. */
+  /** What no tenant is charged with: it is of days on which the region had none. */
   readonly unallocated: number;
 }
 

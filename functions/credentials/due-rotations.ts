@@ -2,7 +2,6 @@
  * What the schedule does: continues rotations whose executions have died, and begins those that are due. One at a time for
  * each cell, so that a proxy keeps room for what operators and moves need.
  */
-
 import { sql } from 'kysely';
 import { type ExecutionStatus, executionArnOf } from '../aws/executions.ts';
 import type { CredentialsPolicy } from '../contracts/credentials-policy.ts';

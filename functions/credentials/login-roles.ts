@@ -8,7 +8,6 @@
  * An owner connects to the cluster itself, and its secret is read for each connection, so it needs no stand-in: between the
  * change of the secret and that of the role, `dataConnection` tries both passwords. Every operation may be repeated.
  */
-
 import type pg from 'pg';
 import { IN_USE } from '../contracts/tenant.ts';
 import {

@@ -198,7 +198,8 @@ Import the columns as text if you do not trust everyone who could write these va
 
 Columns of type bytea (employees.ssn_encrypted, employees.salary_encrypted) are hexadecimal. The platform encrypted these
 values before it stored them: the archive has the encrypted bytes, but not the key. An administrator of the tenant reads
-them in clear from the API (GET /employees) as long as the platform serves the tenant: once it is erased, nobody can.
+them in clear from the API (GET /employees) while the platform serves the tenant. After the tenant is erased, these
+values cannot be read.
 
 The idempotency keys of the last 24 hours, which answer repeated requests, are not in the archive.
 `;

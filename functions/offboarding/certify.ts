@@ -200,6 +200,8 @@ function keptByPolicy(
   { now, logRetentionDays, eventArchiveDays, vaultDays }: Retention & { readonly now: Date },
 ): KeptStore[] {
   const after = (days: number) => new Date(now.getTime() + days * DAY).toISOString();
+  const begun = erasingSince === null ? now.getTime() : Date.parse(erasingSince);
+  const afterErasure = (ms: number) => new Date(begun + ms).toISOString();
   const clusters = Object.entries(facts)
     .filter(([store, { found }]) => /(^| \/ )database /.test(store) && Object.keys(found).length > 0)
     .map(([store]) => named(store, region));
@@ -283,7 +285,7 @@ function keptByPolicy(
         region: where,
         what: 'keys of the tenant in the cells’ caches and in functions’ memory',
         count: null,
-        until: new Date(Date.parse(erasingSince ?? now.toISOString()) + CACHE_MS).toISOString(),
+        until: afterErasure(CACHE_MS),
         why: 'They expire by themselves: values after 30 seconds, marks of writes after 75. No request reads them any more.',
       },
       {
@@ -291,9 +293,7 @@ function keptByPolicy(
         region: where,
         what: 'accounts of people who were removed from the tenant before the erasure and are in no other tenant, if any, and the requests to delete them: an address',
         count: null,
-        until: new Date(
-          Date.parse(erasingSince ?? now.toISOString()) + (FORMER_ACCOUNT_DAYS + 1) * DAY,
-        ).toISOString(),
+        until: afterErasure((FORMER_ACCOUNT_DAYS + 1) * DAY),
         why: `Nothing connects them with the tenant. Each is deleted ${FORMER_ACCOUNT_DAYS} days after the removal.`,
       },
       {

@@ -140,7 +140,7 @@ export async function beginGrace(
  * The point of no return, under the lock of the tenant's row: no other work of the tenant runs, and none begins later,
  * because the tenant is `offboarded`. Hops of former moves no longer need their sources, and proxies no secrets of them.
  *
- * The part of a region that the tenant has left cannot be refused any more, so it waits here for what still runs there: an
+ * In a region that the tenant has left, the erasure cannot be refused. It waits here until the work there has ended: an
  * export that was requested before the move would write objects after the search of the bucket.
  * @throws {TenantBusy} nothing was changed; call it again later.
  * @throws {OffboardingOvertaken} it was cancelled.

@@ -13,7 +13,6 @@
  * counted from that day. So a wrong date suspends a tenant, and does not erase it. Where an operator has suspended the
  * tenant, they are counted from the day on which its offboarding was announced.
  */
-
 import { type InferResult, sql } from 'kysely';
 import type { OffboardingPolicy } from '../contracts/offboarding-policy.ts';
 import { IN_USE } from '../contracts/tenant.ts';

@@ -8,7 +8,6 @@
  * Invariants: a request is added in the transaction that changes the membership; of two runs, only one works on an
  * address at a time, so that no run overwrites what a later one did; memberships are read after the lease was taken.
  */
-
 import { randomUUID } from 'node:crypto';
 import { sql } from 'kysely';
 import { WITH_DATA } from '../contracts/tenant.ts';

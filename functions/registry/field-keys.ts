@@ -1,3 +1,4 @@
+import { MULTI_REGION_KEYS } from '../aws/key-copies.ts';
 import { IN_USE } from '../contracts/tenant.ts';
 import type { RegistryExecutor } from './data-api.ts';
 import { now } from './registry-expressions.ts';
@@ -62,7 +63,7 @@ export async function listUncopiedKeys(
     // A key of a tenant that is being erased is being deleted.
     .where('t.status', 'in', IN_USE)
     .where('r.region', '=', region)
-    .where('k.key_arn', 'like', '%:key/mrk-%')
+    .where('k.key_arn', 'like', MULTI_REGION_KEYS)
     .where((eb) => eb.or([eb('k.copied_to', 'is', null), eb('k.copied_to', '<>', awsRegion)]))
     .orderBy('k.created_at')
     .limit(limit)

@@ -7,7 +7,8 @@
  *                      planned ──a repeated request──▶ started again under the same name
  *
  * Invariants: a request that is repeated under its key records nothing and answers the first one's record. Two starts under
- * one name are one execution, also when that has ended before the second one. Where the answer of a start was lost, the execution finds its record ended, and stops.
+ * one name are one execution, also when that has ended before the second one. Where the answer of a start was lost, the
+ * execution finds its record ended, and stops.
  */
 import type { RepeatableRequest } from './control-idempotency.ts';
 import type { DataApi, RegistryExecutor } from './data-api.ts';

@@ -6,13 +6,10 @@
 import { copyKey } from '../aws/key-copies.ts';
 import type { RegistryExecutor } from '../registry/data-api.ts';
 import { listUncopiedKeys, noteCopied } from '../registry/field-keys.ts';
+import type { RegionKeys } from './rotation-records.ts';
 
-export interface CopyKeysOptions {
-  /** Key of the region. */
-  readonly region: string;
-  /** ARN of the region's KMS key, a multi-Region key. */
-  readonly regionKeyArn: string;
-  /** AWS region of the copies. */
+/** The region's own key is a multi-Region key, too. */
+export interface CopyKeysOptions extends RegionKeys {
   readonly copiedTo: string;
   /** On `performance.now()`'s clock: no copy is begun afterwards. */
   readonly deadline: number;

@@ -8,8 +8,8 @@
  * Invariants: a tenant has one running rotation of each cause at most, and several do each other no harm; a worker that dies leaves a running one, which the next worker
  * continues behind its last row.
  */
-
 import { type Expression, sql } from 'kysely';
+import { MULTI_REGION_KEYS } from '../aws/key-copies.ts';
 import { IN_USE } from '../contracts/tenant.ts';
 import { recordAudit } from '../registry/audit-log.ts';
 import type { DataApi, RegistryExecutor } from '../registry/data-api.ts';
@@ -87,7 +87,7 @@ const placedTenants = (db: RegistrySql, { region, regionKeyArn, copiedTo }: Regi
           eb('r.isolation_model', '=', 'dedicated'),
           eb.or([
             eb('k.key_arn', 'is', null),
-            ...(copiedTo === undefined ? [] : [eb('k.key_arn', 'not like', '%:key/mrk-%')]),
+            ...(copiedTo === undefined ? [] : [eb('k.key_arn', 'not like', MULTI_REGION_KEYS)]),
           ]),
         ])
         .as('lacks_key'),

@@ -1,4 +1,4 @@
-import { ArnFormat, Stack } from 'aws-cdk-lib';
+import { Stack } from 'aws-cdk-lib';
 import { Grant, type IGrantable } from 'aws-cdk-lib/aws-iam';
 import { Construct } from 'constructs';
 import { FIELD_KEY_COPY, TENANT_FIELD_KEY, TENANT_ID_TAG } from '../../functions/contracts/key-tags.ts';
@@ -127,13 +127,7 @@ export function grantTenantKeys(
  */
 export function grantProvideTenantKeys(grantee: IGrantable, stack: Stack, awsRegion?: string): void {
   const keys = anyKey(stack, awsRegion);
-  const aliases = stack.formatArn({
-    service: 'kms',
-    ...(awsRegion === undefined ? {} : { region: awsRegion }),
-    resource: 'alias',
-    resourceName: ALIASES.replace('alias/', ''),
-    arnFormat: ArnFormat.SLASH_RESOURCE_NAME,
-  });
+  const aliases = anyKmsArn(stack, awsRegion, ALIASES);
   for (const pattern of ['*', keys, aliases]) acknowledgePattern(grantee, pattern, AT_RUN_TIME);
   const grant = (actions: string[], resourceArns: string[], conditions?: Conditions) =>
     Grant.addToPrincipal({ grantee, actions, resourceArns, ...(conditions ? { conditions } : {}) });
@@ -171,12 +165,7 @@ export function grantProvideTenantKeys(grantee: IGrantable, stack: Stack, awsReg
  */
 export function grantDeleteTenantKeys(grantee: IGrantable, stack: Stack): void {
   const keys = anyKey(stack, undefined);
-  const aliases = stack.formatArn({
-    service: 'kms',
-    resource: 'alias',
-    resourceName: ALIASES.replace('alias/', ''),
-    arnFormat: ArnFormat.SLASH_RESOURCE_NAME,
-  });
+  const aliases = anyKmsArn(stack, undefined, ALIASES);
   for (const pattern of [keys, aliases]) acknowledgePattern(grantee, pattern, AT_RUN_TIME);
   Grant.addToPrincipal({ grantee, actions: ['kms:DeleteAlias'], resourceArns: [aliases] });
   Grant.addToPrincipal({
@@ -208,10 +197,12 @@ const prefixed = (key: string, tags: Tags) =>
 const requestTags = (tags: Tags) => prefixed('aws:RequestTag', tags);
 const resourceTags = (tags: Tags) => prefixed('aws:ResourceTag', tags);
 
-const anyKey = (stack: Stack, awsRegion: string | undefined): string =>
+const anyKey = (stack: Stack, awsRegion: string | undefined): string => anyKmsArn(stack, awsRegion, 'key/*');
+
+/** @param awsRegion the stack's own when undefined. @param name such as `key/*`. */
+const anyKmsArn = (stack: Stack, awsRegion: string | undefined, name: string): string =>
   stack.formatArn({
     service: 'kms',
     ...(awsRegion === undefined ? {} : { region: awsRegion }),
-    resource: 'key',
-    resourceName: '*',
+    resource: name,
   });

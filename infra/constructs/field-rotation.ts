@@ -23,8 +23,8 @@ export interface FieldRotationProps {
 
 /**
  * The worker that copies keys to the second region, and encrypts fields again: after a move to another key, when data keys
- * are old, and on request. It enters
- * tenants with the roles of requests, so it can do nothing to a tenant's rows that a request could not.
+ * are old, and on request. It enters tenants with the roles of requests, so it can do nothing to a tenant's rows that a
+ * request could not.
  */
 export class FieldRotation extends Construct {
   constructor(scope: Construct, id: string, props: FieldRotationProps) {

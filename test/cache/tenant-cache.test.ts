@@ -40,6 +40,19 @@ class Row {
       ...more,
     };
   }
+
+  /** Opens `read` when it has read the value, and answers with that when `answer` is opened. */
+  slowSource(read: Gate, answer: Gate): CachedSource<number> {
+    return this.source({
+      load: async (watch) => {
+        await watch?.beforeCommit(place);
+        const seen = this.value;
+        read.open();
+        await answer.opened;
+        return seen;
+      },
+    });
+  }
 }
 
 const container = (times: Partial<CacheTimes> = {}) =>
@@ -60,7 +73,12 @@ function write(
 }
 
 /** A promise, and what resolves it. */
-function gate(): { readonly opened: Promise<void>; open(): void } {
+interface Gate {
+  readonly opened: Promise<void>;
+  open(): void;
+}
+
+function gate(): Gate {
   const { promise, resolve } = Promise.withResolvers<void>();
   return { opened: promise, open: () => resolve() };
 }
@@ -171,16 +189,7 @@ describe.skipIf(!valkeyInstalled)('a reader that is slower than a write', () => 
     const [slow, writer] = [container(), container()];
     const read = gate();
     const written = gate();
-    const reading = slow.read(place, {
-      ...row.source(),
-      load: async (watch) => {
-        await watch?.beforeCommit(place);
-        const seen = row.value;
-        read.open();
-        await written.opened;
-        return seen;
-      },
-    });
+    const reading = slow.read(place, row.slowSource(read, written));
     await read.opened;
     await write(writer, row);
     written.open();
@@ -194,16 +203,7 @@ describe.skipIf(!valkeyInstalled)('a reader that is slower than a write', () => 
     const [cache, writer] = [container(), container()];
     const read = gate();
     const written = gate();
-    const slow: CachedSource<number> = {
-      ...row.source(),
-      load: async (watch) => {
-        await watch?.beforeCommit(place);
-        const seen = row.value;
-        read.open();
-        await written.opened;
-        return seen;
-      },
-    };
+    const slow: CachedSource<number> = row.slowSource(read, written);
     const first = cache.read(place, slow);
     await read.opened;
     await write(writer, row);
@@ -308,16 +308,7 @@ describe.skipIf(!valkeyInstalled)('tombstones', () => {
     await write(writer, row, {
       before: async () => {
         await valkey.inspector.flushall();
-        reading = reader.read(place, {
-          ...row.source(),
-          load: async (watch) => {
-            await watch?.beforeCommit(place);
-            const seen = row.value;
-            read.open();
-            await written.opened;
-            return seen;
-          },
-        });
+        reading = reader.read(place, row.slowSource(read, written));
         await read.opened;
       },
     });
@@ -362,16 +353,7 @@ describe.skipIf(!valkeyInstalled)('a place that is closed', () => {
     const [slow, other] = [container(), container()];
     const read = gate();
     const closed = gate();
-    const reading = slow.read(place, {
-      ...row.source(),
-      load: async (watch) => {
-        await watch?.beforeCommit(place);
-        const seen = row.value;
-        read.open();
-        await closed.opened;
-        return seen;
-      },
-    });
+    const reading = slow.read(place, row.slowSource(read, closed));
     await read.opened;
     await other.close(place, randomUUID());
     row.value = 5;

@@ -8,7 +8,6 @@
  * Invariants: the source's registry gives the tenant up only after the target's has committed; a repetition after a
  * crash in between does not overwrite what the tenant has changed at the target since.
  */
-
 import { sql } from 'kysely';
 import { WITH_DATA } from '../../contracts/tenant.ts';
 import { databaseSizeOf } from '../../places/place.ts';
