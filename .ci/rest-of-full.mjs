@@ -1,13 +1,12 @@
 /**
- * `node .ci/rest-of-full.mjs RESULTS SECONDS`: runs the test files of which `npm run test:full` has more than `npm test`,
+ * `node .ci/rest-of-full.mjs SECONDS`: runs the test files of which `npm run test:full` has more than `npm test`,
  * one after the other, until the seconds are used up, and says which were left out. Each commit begins with another
  * one, so that all take their turn.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { globSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
 
-const [results = '.', seconds = '0'] = process.argv.slice(2);
+const [seconds = '0'] = process.argv.slice(2);
 const deadline = Date.now() + Number(seconds) * 1_000;
 const files = globSync('test/**/*.test.ts', { exclude: ['test/bench/**'] })
   .filter((file) => file.endsWith('.full.test.ts') || readFileSync(file, 'utf8').includes('/full-run.ts'))
@@ -22,8 +21,7 @@ const LONGEST_MS = 360_000;
 const LONGER = ['test/move/relocate-killed.test.ts', 'test/restore/killed.test.ts'];
 const leftOut = [];
 let failures = 0;
-for (const [index, file] of order.entries()) {
-  const output = join(results, `full-${index}.json`);
+for (const file of order) {
   if (LONGER.includes(file) || deadline - Date.now() < LONGEST_MS) {
     leftOut.push(file);
     continue;
@@ -32,7 +30,7 @@ for (const [index, file] of order.entries()) {
     process.execPath,
     [
       ...['node_modules/vitest/vitest.mjs', 'run', file],
-      ...['--reporter=default', '--reporter=json', `--outputFile.json=${output}`],
+      ...['--reporter=default', '--reporter=./.ci/results-reporter.mjs'],
     ],
     { env: { ...process.env, STRATA_TEST_FULL: '1' }, stdio: 'inherit' },
   );

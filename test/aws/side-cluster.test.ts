@@ -2,7 +2,6 @@
 import { readdirSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { DescribeDBClustersCommand, RDSClient } from '@aws-sdk/client-rds';
-import pg from 'pg';
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import {
   driveSideCluster,
@@ -11,6 +10,7 @@ import {
   type SideClusterLaunch,
   setSideMasterPassword,
 } from '../../functions/aws/side-cluster.ts';
+import { overConnection } from '../../infra/local/postgres/over-connection.ts';
 import { att, ref, role } from '../local/aws/assembly.ts';
 import { type EndpointFixture, startEndpoint } from '../local/aws/endpoint-fixture.ts';
 import { type AwsRelay, startAwsRelay } from '../onboarding/aws-relay.ts';
@@ -138,13 +138,11 @@ async function addressOf(identifier: string) {
 async function query(address: Pick<SideClusterAddress, 'host' | 'port'>, sql: string, login = MASTER) {
   const { host, port } = address;
   const ssl = { ca: fixture.platform.context.caCertificate };
-  const client = new pg.Client({ host, port, database: 'strata', ...login, ssl });
-  await client.connect();
-  try {
-    return (await client.query<Record<string, unknown>>(sql)).rows;
-  } finally {
-    await client.end();
-  }
+  const connection = { host, port, database: 'strata', ...login, ssl };
+  return overConnection(
+    connection,
+    async (client) => (await client.query<Record<string, unknown>>(sql)).rows,
+  );
 }
 
 /** Of each operation that changes something, the first answer does not arrive. @returns the operations that were lost. */

@@ -123,6 +123,7 @@ async function cellOwner(): Promise<pg.Client> {
     password,
     ssl: { rejectUnauthorized: false },
   });
+  client.on('error', () => {});
   await client.connect();
   return client;
 }

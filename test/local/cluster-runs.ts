@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { Client, type ClientConfig } from 'pg';
+import type { ClientConfig } from 'pg';
 import { afterAll, afterEach, beforeAll } from 'vitest';
 import {
   type ClusterServer,
@@ -13,6 +13,7 @@ import {
   type PostgresFiles,
   stateFile,
 } from '../../infra/local/index.ts';
+import { overConnection } from '../../infra/local/postgres/over-connection.ts';
 import { newDirectory } from './running-fixture.ts';
 
 const {
@@ -77,14 +78,7 @@ export function masterConnection(server: ClusterServer, change: ClientConfig = {
 }
 
 export async function query<T>(connection: ClientConfig, sql: string): Promise<T[]> {
-  const client = new Client(connection);
-  await client.connect();
-  try {
-    const { rows } = await client.query(sql);
-    return rows as T[];
-  } finally {
-    await client.end();
-  }
+  return overConnection(connection, async (client) => (await client.query(sql)).rows as T[]);
 }
 
 export async function runInChild(

@@ -7,6 +7,7 @@ import {
   asSuperuser,
   type ClusterRecord,
   clusters,
+  ofEachDatabase,
   type PlatformAt,
 } from './platform-databases.ts';
 import { ASK_EVERY_MS, call, operatorToken, platform } from './running-platform.ts';
@@ -74,16 +75,17 @@ export async function databaseOf(
   tenantId: string,
   at: PlatformAt = platform(),
 ): Promise<{ client: pg.Client; schema: string }> {
-  for (const cluster of await clusters(at)) {
-    const client = await asSuperuser(at, cluster);
-    const { rows } = await client.query<{ schema: string }>(
-      `SELECT schema_name AS schema FROM tenancy.placement WHERE tenant_id = $1 AND state <> 'moved'`,
-      [tenantId],
-    );
-    if (rows[0]) return { client, schema: rows[0].schema };
-    await client.end();
-  }
-  throw new Error(`no database has the tenant ${tenantId}`);
+  const [home] = (
+    await ofEachDatabase(at, async (client, cluster) => {
+      const { rows } = await client.query<{ schema: string }>(
+        `SELECT schema_name AS schema FROM tenancy.placement WHERE tenant_id = $1 AND state <> 'moved'`,
+        [tenantId],
+      );
+      return rows.map(({ schema }) => ({ cluster, schema }));
+    })
+  ).flat();
+  if (!home) throw new Error(`no database has the tenant ${tenantId}`);
+  return { client: await asSuperuser(at, home.cluster), schema: home.schema };
 }
 
 /** Runs a statement in the tenant's database, past its roles. */

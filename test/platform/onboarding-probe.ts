@@ -214,6 +214,7 @@ export class OnboardingProbe {
       password,
       ssl: { ca: readFileSync(join(platform().stateDir, 'tls/ca.crt'), 'utf8') },
     });
+    client.on('error', () => {});
     // A dedicated database that is not bootstrapped has no owner yet.
     const connected = await client.connect().then(
       () => true,

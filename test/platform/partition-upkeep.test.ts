@@ -8,6 +8,7 @@ import {
 import type pg from 'pg';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { strata } from '../infra/cli/run-command.ts';
+import { databaseOf } from './backup-runs.ts';
 import { asSuperuser, clusters } from './platform-databases.ts';
 import { ASK_EVERY_MS, call, operatorToken, platform } from './running-platform.ts';
 
@@ -26,25 +27,16 @@ interface Home {
   readonly shared: boolean;
 }
 const homes = new Map<Slug, Home>();
-const clients: pg.Client[] = [];
 
 beforeAll(async () => {
   const token = await operatorToken();
-  for (const cluster of await clusters(platform())) {
-    const client = await asSuperuser(platform(), cluster);
-    clients.push(client);
-    for (const slug of ['initech', 'globex', 'acme'] as const) {
-      const { tenantId, cellId } = (await call('GET', `/tenants/${slug}`, { token })).body;
-      const { rows } = await client.query<{ schema: string; shared: boolean }>(
-        `SELECT schema_name AS schema, isolation_model = 'shared' AS shared FROM tenancy.placement
-         WHERE tenant_id = $1 AND state <> 'moved'`,
-        [tenantId],
-      );
-      if (rows[0]) homes.set(slug, { client, tenantId, key: cellId ?? tenantId, ...rows[0] });
-    }
+  for (const slug of ['initech', 'globex', 'acme'] as const) {
+    const { tenantId, cellId } = (await call('GET', `/tenants/${slug}`, { token })).body;
+    const shared = slug === 'initech';
+    homes.set(slug, { tenantId, key: cellId ?? tenantId, shared, ...(await databaseOf(tenantId)) });
   }
 });
-afterAll(() => Promise.all(clients.map((client) => client.end())));
+afterAll(() => Promise.all([...homes.values()].map(({ client }) => client.end())));
 
 const homeOf = (slug: Slug) => homes.get(slug)!;
 

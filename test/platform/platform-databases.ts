@@ -24,7 +24,9 @@ export async function clusters(
   const { DescribeDBClustersCommand, RDSClient } = await import('@aws-sdk/client-rds');
   const rds = new RDSClient(administrator(awsUrl, awsRegion));
   const { DBClusters = [] } = await rds.send(new DescribeDBClustersCommand({}));
-  return DBClusters.filter(({ DatabaseName }) => DatabaseName === databaseName).map((cluster) => ({
+  return DBClusters.filter(
+    ({ DatabaseName, Status }) => DatabaseName === databaseName && Status !== 'deleting',
+  ).map((cluster) => ({
     clusterIdentifier: (cluster.DBClusterIdentifier ?? '').replace(/^strata-tenant-.*/, 'dedicated'),
     port: Number(cluster.Port),
     databaseName,
@@ -46,8 +48,32 @@ export async function asSuperuser(
     password,
     ssl: { ca: readFileSync(join(stateDir, 'tls/ca.crt'), 'utf8') },
   });
+  // Another test may delete the cluster: the next query fails then.
+  client.on('error', () => {});
   await client.connect();
   return client;
+}
+
+/** Asks each database of that name, except one that another test deletes meanwhile. @returns all answers. */
+export async function ofEachDatabase<T>(
+  platform: PlatformAt,
+  ask: (client: pg.Client, cluster: ClusterRecord) => Promise<T>,
+  databaseName?: string,
+): Promise<T[]> {
+  const answers: T[] = [];
+  for (const cluster of await clusters(platform, databaseName)) {
+    let client: pg.Client | undefined;
+    try {
+      client = await asSuperuser(platform, cluster);
+      answers.push(await ask(client, cluster));
+    } catch (error) {
+      const remaining = await clusters(platform, databaseName);
+      if (remaining.some(({ port }) => port === cluster.port)) throw error;
+    } finally {
+      await client?.end().catch(() => {});
+    }
+  }
+  return answers;
 }
 
 /** Runs a statement in each database of that name. @returns the rows of all. */
@@ -56,16 +82,8 @@ export async function inDatabases(
   statement: string,
   databaseName?: string,
 ): Promise<Record<string, unknown>[]> {
-  const rows: Record<string, unknown>[] = [];
-  for (const cluster of await clusters(platform, databaseName)) {
-    const client = await asSuperuser(platform, cluster);
-    try {
-      rows.push(...(await client.query(statement)).rows);
-    } finally {
-      await client.end();
-    }
-  }
-  return rows;
+  const run = async (client: pg.Client) => (await client.query<Record<string, unknown>>(statement)).rows;
+  return (await ofEachDatabase(platform, run, databaseName)).flat();
 }
 
 export function administrator(endpoint: string, region = 'us-east-1') {

@@ -15,7 +15,7 @@ import {
 import { GetObjectCommand, ListBucketsCommand, paginateListObjectsV2, S3Client } from '@aws-sdk/client-s3';
 import { paginateListSecrets, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import type pg from 'pg';
-import { administrator, asSuperuser, clusters, type PlatformAt } from './platform-databases.ts';
+import { administrator, type ClusterRecord, ofEachDatabase, type PlatformAt } from './platform-databases.ts';
 
 const SMALL = 256 * 1024;
 
@@ -34,21 +34,13 @@ export async function searchEverything(
 }
 
 async function searchDatabases(platform: PlatformAt, words: readonly string[]): Promise<string[]> {
-  const found: string[] = [];
+  const found: string[][] = [];
   for (const database of ['strata', 'registry']) {
-    for (const cluster of await clusters(platform, database)) {
-      // Another test may be deleting a dedicated database.
-      const client = await asSuperuser(platform, cluster).catch(() => undefined);
-      if (!client) continue;
-      try {
-        const tables = await searchTables(client, words);
-        found.push(...tables.map((table) => `${cluster.clusterIdentifier}: ${table}`));
-      } finally {
-        await client.end();
-      }
-    }
+    const search = async (client: pg.Client, { clusterIdentifier }: ClusterRecord) =>
+      (await searchTables(client, words)).map((table) => `${clusterIdentifier}: ${table}`);
+    found.push(...(await ofEachDatabase(platform, search, database)));
   }
-  return found;
+  return found.flat();
 }
 
 async function searchTables(client: pg.Client, words: readonly string[]): Promise<string[]> {

@@ -1,6 +1,6 @@
 import { ListSecretsCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import type pg from 'pg';
-import { administrator, asSuperuser, clusters, type PlatformAt } from './platform-databases.ts';
+import { administrator, ofEachDatabase, type PlatformAt } from './platform-databases.ts';
 
 /**
  * Everything that a tenant has left in the databases and in Secrets Manager, `cluster: kind name` each, sorted:
@@ -9,27 +9,21 @@ import { administrator, asSuperuser, clusters, type PlatformAt } from './platfor
  */
 export async function tracesOf(platform: PlatformAt, tenantId: string): Promise<string[]> {
   const hex = tenantId.replaceAll('-', '');
-  const traces: string[] = [];
-  for (const cluster of await clusters(platform)) {
-    const client = await asSuperuser(platform, cluster);
-    try {
-      const { rows } = await client.query<{ trace: string }>(TRACES, [hex, tenantId]);
-      traces.push(...rows.map(({ trace }) => `${cluster.clusterIdentifier}: ${trace}`));
-      if (await hasSharedTables(client)) {
-        for (const table of await sharedTables(client)) {
-          const counted = await client.query<{ rows: number }>(
-            `select count(*)::int as rows from shared.${table} where tenant_id = $1`,
-            [tenantId],
-          );
-          const found = counted.rows[0]?.rows ?? 0;
-          if (found > 0) traces.push(`${cluster.clusterIdentifier}: rows in shared.${table}`);
-        }
+  const traces = await ofEachDatabase(platform, async (client, { clusterIdentifier }) => {
+    const { rows } = await client.query<{ trace: string }>(TRACES, [hex, tenantId]);
+    const found = rows.map(({ trace }) => trace);
+    if (await hasSharedTables(client)) {
+      for (const table of await sharedTables(client)) {
+        const counted = await client.query<{ rows: number }>(
+          `select count(*)::int as rows from shared.${table} where tenant_id = $1`,
+          [tenantId],
+        );
+        if ((counted.rows[0]?.rows ?? 0) > 0) found.push(`rows in shared.${table}`);
       }
-    } finally {
-      await client.end();
     }
-  }
-  return [...traces, ...(await secrets(platform, tenantId))]
+    return found.map((trace) => `${clusterIdentifier}: ${trace}`);
+  });
+  return [...traces.flat(), ...(await secrets(platform, tenantId))]
     .map((trace) => trace.replaceAll(tenantId, 'ID').replaceAll(hex, 'ID'))
     .sort();
 }

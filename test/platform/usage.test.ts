@@ -68,8 +68,12 @@ test('a tenant’s requests are counted to its day, with their bytes and databas
   expect(figures.bytesOut).toBeGreaterThan(5 * 50);
   expect(figures.databaseMs).toBeGreaterThan(0);
   expect(figures.requestMs).toBeGreaterThanOrEqual(figures.databaseMs);
+  // Backups and samples of its data, which other tests start for all tenants, are counted meanwhile.
+  const { requests, errors, actingUsers, bytesIn, bytesOut, databaseMs, requestMs } = figures;
   await aggregate();
-  expect(await usageToday()).toEqual(figures);
+  expect(await usageToday()).toMatchObject({
+    ...{ requests, errors, actingUsers, bytesIn, bytesOut, databaseMs, requestMs },
+  });
 });
 
 test('the shares of the fleet are its bill, and a tenant’s costs are its lines', async () => {

@@ -54,6 +54,8 @@ export async function dropLeftoversElsewhere(
       ...(password === undefined ? {} : { password }),
       ssl,
     });
+    // A session that ends while idle fails its next query; without a listener the event would end the process.
+    client.on('error', () => {});
     await client.connect();
     try {
       await client.query([...shutOut(roleName), `DROP OWNED BY ${identifier(roleName)}`].join(';\n'));

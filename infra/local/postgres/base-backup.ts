@@ -5,8 +5,9 @@
  */
 import { renameSync, rmSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
-import pg, { type ClientConfig } from 'pg';
+import type pg from 'pg';
 import { PostgresError } from '../errors.ts';
+import { overConnection } from './over-connection.ts';
 import { packDirectory } from './packed-directory.ts';
 import type { WalArchive } from './wal-archive.ts';
 
@@ -35,15 +36,12 @@ const LEFT_OUT = new RegExp(
  * @throws {Error} when the server ends, the signal aborts, or the archive cannot be written; nothing is recorded then
  */
 export async function takeBaseBackup(
-  connection: ClientConfig,
+  connection: pg.ClientConfig,
   { data, archive, signal }: { data: string; archive: WalArchive; signal: AbortSignal },
 ): Promise<void> {
   const number = Math.max(Date.now(), (archive.bases().at(-1)?.number ?? 0) + 1);
   const partial = `${archive.baseFile(number)}.partial`;
-  const client = new pg.Client(connection);
-  client.on('error', () => {});
-  try {
-    await client.connect();
+  const work = async (client: pg.Client) => {
     await client.query("SELECT pg_backup_start('strata', fast => true)");
     const isPacked = (path: string) => !EMPTIED.test(path) && !LEFT_OUT.test(path);
     const isRewritten = (path: string) => path === 'global/pg_control';
@@ -60,11 +58,12 @@ export async function takeBaseBackup(
     // Rounded up: a time is recoverable only if it is not before this one.
     const stoppedAt = stopped.getTime() + 1;
     archive.record({ number, label, startSegment, stopSegment: stop, stoppedAt, dataBytes });
+  };
+  try {
+    await overConnection(connection, work);
   } catch (cause) {
     rmSync(partial, { force: true });
     throw cause;
-  } finally {
-    await client.end().catch(() => {});
   }
 }
 
@@ -75,24 +74,19 @@ export async function takeBaseBackup(
  */
 export async function archiveUntil(
   time: Date,
-  connection: ClientConfig,
+  connection: pg.ClientConfig,
   archive: WalArchive,
   signal: AbortSignal,
 ): Promise<void> {
   while (Date.now() <= time.getTime()) await delay(1, undefined, { signal });
-  const client = new pg.Client(connection);
-  client.on('error', () => {});
-  await client.connect();
-  try {
+  await overConnection(connection, async (client) => {
     await client.query("SELECT pg_logical_emit_message(true, 'strata', 'recoverable until here')");
     const { rows } = await client.query<{ segment: string }>(
       'SELECT pg_walfile_name(pg_current_wal_insert_lsn() - 1) AS segment',
     );
     await client.query('SELECT pg_switch_wal()');
     await archived(archive, rows[0]!.segment, signal);
-  } finally {
-    await client.end().catch(() => {});
-  }
+  });
 }
 
 /** @throws {PostgresError} when the segment is not archived in time */

@@ -1,5 +1,6 @@
-import { Client, type ClientConfig, escapeIdentifier, escapeLiteral } from 'pg';
+import { type Client, type ClientConfig, escapeIdentifier, escapeLiteral } from 'pg';
 import { installExtensionRights } from './extension-rights.ts';
+import { overConnection } from './over-connection.ts';
 import { installReplicationRole } from './replication-role.ts';
 
 /** Memberships of rds_superuser, from the RDS documentation, as far as community PostgreSQL has these roles. */
@@ -24,9 +25,7 @@ export async function provisionMasterUser(
   spec: { masterUsername: string; masterPassword: string; databaseName: string },
 ): Promise<void> {
   const master = escapeIdentifier(spec.masterUsername);
-  const client = new Client(connection);
-  await client.connect();
-  try {
+  await overConnection(connection, async (client) => {
     const roles = await namesIn(client, 'SELECT rolname FROM pg_roles');
     const missing = ['rds_superuser', 'rds_replication', 'rds_iam', 'rds_password'].filter(
       (role) => !roles.has(role),
@@ -47,29 +46,13 @@ export async function provisionMasterUser(
     if (!databases.has(spec.databaseName)) {
       await client.query(`CREATE DATABASE ${escapeIdentifier(spec.databaseName)} OWNER ${master}`);
     }
-  } finally {
-    await client.end();
-  }
+  });
   // Databases that are created later are copies of template1.
-  await inDatabase(connection, 'template1', installExtensionRights);
-  await inDatabase(connection, spec.databaseName, async (database) => {
+  await overConnection({ ...connection, database: 'template1' }, installExtensionRights);
+  await overConnection({ ...connection, database: spec.databaseName }, async (database) => {
     await installReplicationRole(database);
     await installExtensionRights(database);
   });
-}
-
-async function inDatabase(
-  connection: ClientConfig,
-  database: string,
-  work: (client: Client) => Promise<void>,
-): Promise<void> {
-  const client = new Client({ ...connection, database });
-  await client.connect();
-  try {
-    await work(client);
-  } finally {
-    await client.end();
-  }
 }
 
 async function namesIn(client: Client, sql: string): Promise<Set<string>> {

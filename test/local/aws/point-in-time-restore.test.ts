@@ -11,8 +11,9 @@ import {
   RestoreDBClusterToPointInTimeCommand,
   type RestoreDBClusterToPointInTimeMessage,
 } from '@aws-sdk/client-rds';
-import pg from 'pg';
+import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { overConnection } from '../../../infra/local/postgres/over-connection.ts';
 import { att, ref, role } from './assembly.ts';
 import { type EndpointFixture, startEndpoint } from './endpoint-fixture.ts';
 
@@ -152,21 +153,9 @@ async function query<T extends pg.QueryResultRow>(
   login = MASTER,
 ): Promise<T[]> {
   const { Endpoint, Port, DatabaseName } = await cluster(identifier);
-  const client = new pg.Client({
-    host: Endpoint!,
-    port: Port!,
-    database: DatabaseName!,
-    ...login,
-    ssl: { ca: fixture.platform.context.caCertificate },
-  });
-  // Its server may be stopped meanwhile: the query fails then.
-  client.on('error', () => {});
-  await client.connect();
-  try {
-    return (await client.query<T>(sql)).rows;
-  } finally {
-    await client.end();
-  }
+  const ssl = { ca: fixture.platform.context.caCertificate };
+  const connection = { host: Endpoint!, port: Port!, database: DatabaseName!, ...login, ssl };
+  return overConnection(connection, async (client) => (await client.query<T>(sql)).rows);
 }
 
 /** Writes into a neighbour's schema without a pause, until it is stopped; @returns how many writes were acknowledged. */
@@ -177,13 +166,13 @@ async function neighbour(): Promise<{ stop(): Promise<number> }> {
   const writing = (async () => {
     const { Port } = await cluster('cell');
     const ssl = { ca: fixture.platform.context.caCertificate };
-    const client = new pg.Client({ host: '127.0.0.1', port: Port!, database: 'strata', ...MASTER, ssl });
-    await client.connect();
-    while (!isStopped) {
-      await client.query('INSERT INTO neighbour.writes VALUES ($1)', [count]);
-      count += 1;
-    }
-    await client.end();
+    const connection = { host: '127.0.0.1', port: Port!, database: 'strata', ...MASTER, ssl };
+    await overConnection(connection, async (client) => {
+      while (!isStopped) {
+        await client.query('INSERT INTO neighbour.writes VALUES ($1)', [count]);
+        count += 1;
+      }
+    });
   })();
   return {
     async stop() {

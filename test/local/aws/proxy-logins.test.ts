@@ -64,6 +64,7 @@ async function signIn(user: string): Promise<Client> {
     password: `of-${user}`,
     ssl: { ca: context.caCertificate },
   });
+  client.on('error', () => {});
   await client.connect();
   return client;
 }

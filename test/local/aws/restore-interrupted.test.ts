@@ -12,8 +12,8 @@ import {
   RDSClient,
   RestoreDBClusterToPointInTimeCommand,
 } from '@aws-sdk/client-rds';
-import pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { overConnection } from '../../../infra/local/postgres/over-connection.ts';
 import { newDirectory, unusedPorts } from '../running-fixture.ts';
 import { writeAssembly } from './assembly.ts';
 
@@ -92,13 +92,8 @@ async function cluster(DBClusterIdentifier: string): Promise<DBCluster> {
 async function query(identifier: string, sql: string): Promise<Record<string, unknown>[]> {
   const { Port } = await cluster(identifier);
   const ssl = { ca: readFileSync(join(stateDir, 'tls', 'ca.crt'), 'utf8') };
-  const client = new pg.Client({ host: '127.0.0.1', port: Port!, database: 'strata', ...MASTER, ssl });
-  await client.connect();
-  try {
-    return (await client.query(sql)).rows;
-  } finally {
-    await client.end();
-  }
+  const connection = { host: '127.0.0.1', port: Port!, database: 'strata', ...MASTER, ssl };
+  return overConnection(connection, async (client) => (await client.query(sql)).rows);
 }
 
 const isRecovering = () => {

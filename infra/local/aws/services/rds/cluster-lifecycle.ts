@@ -8,9 +8,9 @@
  * Invariants: a protected cluster is not deleted, nor one that has an instance that is not being deleted; a deletion is
  * durable before its answer, and continues at the next start.
  */
-import pg from 'pg';
 import { reasonOf } from '../../../errors.ts';
 import { LOCAL_ACCOUNT, type PlatformContext } from '../../../model.ts';
+import { overConnection } from '../../../postgres/over-connection.ts';
 import { AwsError } from '../../errors.ts';
 import type { Input } from '../../input.ts';
 import type { Call, Operation, Permission } from '../../service.ts';
@@ -352,16 +352,12 @@ export function requireUsable(cluster: ClusterRecord): ClusterRecord {
 async function sizeOf({ arn }: ClusterRecord, context: PlatformContext): Promise<number> {
   // A restored one without an instance.
   if (!context.clusters.byArn(arn)) return 0;
-  const client = new pg.Client(context.clusters.superuser(arn, 'postgres'));
-  await client.connect();
-  try {
+  return overConnection(context.clusters.superuser(arn, 'postgres'), async (client) => {
     const { rows } = await client.query<{ bytes: string }>(
       'SELECT sum(pg_database_size(oid))::text AS bytes FROM pg_database WHERE datallowconn',
     );
     return Number(rows[0]?.bytes ?? 0);
-  } finally {
-    await client.end();
-  }
+  });
 }
 
 export function requireCluster(store: RdsStore, name: string, call: Call) {

@@ -1,5 +1,5 @@
-import pg from 'pg';
 import type { ClusterServer } from '../../../model.ts';
+import { overConnection } from '../../../postgres/over-connection.ts';
 import type { SecretStore } from '../secrets-manager/secret-store.ts';
 import { currentLogin } from './proxy-logins.ts';
 import type { DatabaseProxy } from './rds-store.ts';
@@ -43,7 +43,7 @@ async function signIn(
   login: { username: string; password: string },
   ca: string,
 ): Promise<void> {
-  const client = new pg.Client({
+  const connection = {
     host,
     port,
     database: databaseName,
@@ -51,11 +51,6 @@ async function signIn(
     password: login.password,
     ssl: { ca },
     connectionTimeoutMillis: 5_000,
-  });
-  client.on('error', () => {});
-  try {
-    await client.connect();
-  } finally {
-    await client.end().catch(() => {});
-  }
+  };
+  await overConnection(connection, async () => {});
 }
