@@ -35,6 +35,7 @@ export {
 export { startPlatform } from './platform.ts';
 export { freePort } from './postgres/free-port.ts';
 export type { LocalCertificates } from './postgres/local-certificates.ts';
+export { overConnection } from './postgres/over-connection.ts';
 export type { PostgresFiles } from './postgres/postgres-files.ts';
 export { archiveBound } from './postgres/wal-archive.ts';
 export { Progress, progressOf } from './progress.ts';

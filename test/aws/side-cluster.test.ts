@@ -10,7 +10,7 @@ import {
   type SideClusterLaunch,
   setSideMasterPassword,
 } from '../../functions/aws/side-cluster.ts';
-import { overConnection } from '../../infra/local/postgres/over-connection.ts';
+import { overConnection } from '../../infra/local/index.ts';
 import { att, ref, role } from '../local/aws/assembly.ts';
 import { type EndpointFixture, startEndpoint } from '../local/aws/endpoint-fixture.ts';
 import { type AwsRelay, startAwsRelay } from '../onboarding/aws-relay.ts';

@@ -10,10 +10,10 @@ import {
   type ClusterSpec,
   internals,
   type LocalCertificates,
+  overConnection,
   type PostgresFiles,
   stateFile,
 } from '../../infra/local/index.ts';
-import { overConnection } from '../../infra/local/postgres/over-connection.ts';
 import { newDirectory } from './running-fixture.ts';
 
 const {

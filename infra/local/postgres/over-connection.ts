@@ -1,4 +1,4 @@
-import pg from 'pg';
+import type pg from 'pg';
 
 /**
  * Works over a connection of its own, which is closed afterwards.
@@ -8,7 +8,9 @@ export async function overConnection<T>(
   connection: pg.ClientConfig,
   work: (client: pg.Client) => Promise<T>,
 ): Promise<T> {
-  const client = new pg.Client(connection);
+  // Whoever imports the platform's index does not wait for it.
+  const { default: driver } = await import('pg');
+  const client = new driver.Client(connection);
   // A server that ends between two queries fails the next one; without a listener the event would end the platform.
   client.on('error', () => {});
   try {

@@ -13,7 +13,7 @@ import {
 } from '@aws-sdk/client-rds';
 import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
-import { overConnection } from '../../../infra/local/postgres/over-connection.ts';
+import { overConnection } from '../../../infra/local/index.ts';
 import { att, ref, role } from './assembly.ts';
 import { type EndpointFixture, startEndpoint } from './endpoint-fixture.ts';
 

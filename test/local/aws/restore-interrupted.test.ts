@@ -13,7 +13,7 @@ import {
   RestoreDBClusterToPointInTimeCommand,
 } from '@aws-sdk/client-rds';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { overConnection } from '../../../infra/local/postgres/over-connection.ts';
+import { overConnection } from '../../../infra/local/index.ts';
 import { newDirectory, unusedPorts } from '../running-fixture.ts';
 import { writeAssembly } from './assembly.ts';
 
