@@ -54,7 +54,10 @@ export async function asSuperuser(
   return client;
 }
 
-/** Asks each database of that name, except one that another test deletes meanwhile. @returns all answers. */
+/**
+ * Asks each database of that name, except one of another test that is not bootstrapped yet, or is deleted meanwhile.
+ * @returns all answers.
+ */
 export async function ofEachDatabase<T>(
   platform: PlatformAt,
   ask: (client: pg.Client, cluster: ClusterRecord) => Promise<T>,
@@ -65,7 +68,7 @@ export async function ofEachDatabase<T>(
     let client: pg.Client | undefined;
     try {
       client = await asSuperuser(platform, cluster);
-      answers.push(await ask(client, cluster));
+      if (await isBootstrapped(client)) answers.push(await ask(client, cluster));
     } catch (error) {
       const remaining = await clusters(platform, databaseName);
       if (remaining.some(({ port }) => port === cluster.port)) throw error;
@@ -74,6 +77,13 @@ export async function ofEachDatabase<T>(
     }
   }
   return answers;
+}
+
+async function isBootstrapped(client: pg.Client): Promise<boolean> {
+  const { rows } = await client.query<{ is: boolean }>(
+    `SELECT to_regclass('tenancy.placement') IS NOT NULL OR to_regclass('tenants') IS NOT NULL AS is`,
+  );
+  return rows[0]?.is ?? false;
 }
 
 /** Runs a statement in each database of that name. @returns the rows of all. */
