@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { releaseClaim } from '../../functions/database/transfer/claim.ts';
 import type { Hop } from '../../functions/moves/hop.ts';
 import { cleanUpReshape } from '../../functions/moves/reshape/clean-up-reshape.ts';
+import { rollBackReshape } from '../../functions/moves/reshape/roll-back-reshape.ts';
 import type { Place } from '../../functions/places/place.ts';
 import { enterTenant, until } from '../enter-tenant.ts';
 import { sampled } from '../full-run.ts';
@@ -124,4 +125,17 @@ test('what the planner has sampled of the tenant’s columns goes with its rows'
   expect(await sampledEmails(superuser)).toContain(other);
   expect(await sampledEmails(superuser)).not.toContain(own);
   expect((await cleanUpReshape(hop, soon())).samplesIn).toEqual([]);
+});
+
+test('what the planner has sampled of copied rows goes with a roll back', async () => {
+  const [tenant, neighbour] = [await addTenant('schema'), await addTenant('shared')];
+  const log = new StepLog(await hopFrom(placeOf(database, tenant), tenant.tenantId));
+  for (const step of ['prepare', 'copy'] as const) await log.run(reshapeSteps[step]);
+  await superuser.query('ANALYZE shared.employees');
+  const [own] = await emailsAt(database, log.hop.source, tenant.tenantId);
+  const [other] = await emailsAt(database, placeOf(database, neighbour), neighbour.tenantId);
+  expect(await sampledEmails(superuser)).toContain(own);
+  await rollBackReshape(log.hop);
+  expect(await sampledEmails(superuser)).toContain(other);
+  expect(await sampledEmails(superuser)).not.toContain(own);
 });

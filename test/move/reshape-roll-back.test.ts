@@ -13,7 +13,7 @@ import { enterTenant, until } from '../enter-tenant.ts';
 import { sampled } from '../full-run.ts';
 import { TestDatabase, type TestTenant } from '../test-database.ts';
 import { catalogueOfMoves } from './catalogue-of-moves.ts';
-import { addPeople, emailsAt, sampledEmails } from './few-people.ts';
+import { addPeople, emailsAt } from './few-people.ts';
 import { arrivalIn, hopOf, placeOf, StepLog, startHopWorld } from './hop-world.ts';
 import type { LocalSecrets } from './local-secrets.ts';
 import { reshapeSteps } from './reshape-steps.ts';
@@ -95,17 +95,6 @@ describe.each(sampled<('shared' | 'schema')[]>(['shared'], ['shared', 'schema'])
     await rollBackReshape(log.hop);
     await until(async () => (await catalogueOfMoves(superuser, tenant.tenantId)).join() === before.join());
   });
-});
-
-test('what the planner has sampled of copied rows is forgotten', async () => {
-  const [{ tenant, log }, neighbour] = [await begin('schema'), await database.addTenant('shared')];
-  await addPeople(database, placeOf(database, neighbour), neighbour.tenantId, 'neighbour');
-  for (const step of ['prepare', 'copy'] as const) await log.run(reshapeSteps[step]);
-  await superuser.query('ANALYZE shared.employees');
-  const [email] = await emailsAt(database, placeOf(database, tenant), tenant.tenantId);
-  expect(await sampledEmails(superuser)).toContain(email);
-  await rollBackReshape(log.hop);
-  expect(await sampledEmails(superuser)).not.toContain(email);
 });
 
 test('a target that lets nobody in is found out before the commit point', async () => {
