@@ -55,8 +55,9 @@ class LongestFirst extends BaseSequencer {
 
 export default defineConfig({
   test: {
-    testTimeout: 60_000,
-    hookTimeout: 120_000,
+    // Several times what a test takes here: a busy machine is no failure.
+    testTimeout: 120_000,
+    hookTimeout: 180_000,
     // What a test polls for comes as soon as it can; a busy machine takes longer than the default of one second.
     expect: { poll: { timeout: 20_000 } },
     // Tests wait for servers more than they compute: four at a time, also on a machine with two cores.

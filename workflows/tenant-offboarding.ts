@@ -9,7 +9,7 @@
  *                                    └── the point of no return
  *
  * Every phase may run any number of times: the registry records what is done. A cancelled offboarding ends its execution at
- * the next phase, as succeeded. Before the erasure a failure ends the offboarding, and the tenant is again what it was. In
+ * the next phase, as succeeded, and so does one whose tenant has a legal hold at the end of its grace period. Before the erasure a failure ends the offboarding, and the tenant is again what it was. In
  * the erasure a failed or stopped execution is followed by another one, which recovery starts.
  *
  * State: { executionArn, input, offboarding: { offboardingId, tenantId, erasing, ended }, step: the last phase's result }.
@@ -195,6 +195,8 @@ export class TenantOffboarding extends Construct {
     record.next(
       new Choice(this, 'Outcome?')
         .when(isOutcome('cancelled'), new Succeed(this, 'Cancelled'))
+        // Recovery starts another execution when the hold is released.
+        .when(isOutcome('held'), new Succeed(this, 'Held'))
         // Only the answer of the last phase was lost.
         .when(isOutcome('succeeded'), new Succeed(this, 'Finished already'))
         .otherwise(new Fail(this, 'Failed', { errorPath: '$.failure.Error', causePath: '$.outcome.reason' })),

@@ -223,8 +223,8 @@ interface RunningWork {
 }
 
 /**
- * The grace period of an offboarding is no work. The alert about an offboarding names no tenant: it may open when the
- * erasure has already erased the tenant's alerts.
+ * The grace period of an offboarding is no work, and neither is its wait under a legal hold, whose release changes the tenant's
+ * row. The alert about an offboarding names no tenant: it may open when the erasure has already erased the tenant's alerts.
  */
 async function overdueWork(
   registry: RegistryExecutor,
@@ -259,8 +259,12 @@ async function overdueWork(
     union all
     select 'offboarding', cast(o.offboarding_id as text), null, null, ${age('worked_since')}
       from tenant_offboardings o
-     cross join lateral (select coalesce(o.erasing_since, o.grace_until, o.started_at) as worked_since) w
+      join tenants t on t.tenant_id = o.tenant_id
+     cross join lateral (select coalesce(o.erasing_since, case when o.grace_until is not null
+                                                        then greatest(o.grace_until, t.updated_at) end,
+                                        o.started_at) as worked_since) w
      where o.status = 'running' and worked_since < ${since('offboarding')}
+       and (t.legal_hold is null or o.phase <> 'grace')
      order by 1, 2`.execute(registrySql(registry));
   return rows.map(({ work, id, tenant_id, cell_id, seconds }) => ({
     kind: 'work-overdue' satisfies AlertKind,

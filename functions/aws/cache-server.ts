@@ -4,7 +4,7 @@
  * States of the circuit:
  *   closed ──FAILURES in a row, or no connection──▶ open (nothing is sent) ──after a pause──▶ trying (one call is sent)
  *   trying ──it is answered──▶ closed    trying ──it fails──▶ open, with twice the pause, up to LONGEST_PAUSE_MS
- * Invariants: `run` ends within its limit, whatever the server does, and never throws; a script that was not answered may
+ * Invariants: a call ends within its limit, whatever the server does, and never throws; a script that was not answered may
  * still run later; a lost connection is never resumed, so what was sent on it is not sent again.
  *
  * Every script has one key. So a plain connection suffices also for ElastiCache Serverless, which is a cluster whose
@@ -12,7 +12,6 @@
  */
 import { createHash } from 'node:crypto';
 import { isIP } from 'node:net';
-import { setTimeout as delay } from 'node:timers/promises';
 import type { Redis } from 'iovalkey';
 import { logger } from './logger.ts';
 
@@ -33,6 +32,13 @@ export interface CacheScript {
 
 export function cacheScript(lua: string): CacheScript {
   return { lua, sha: createHash('sha1').update(lua).digest('hex') };
+}
+
+/** A script with its one key. */
+export interface CacheCall {
+  readonly script: CacheScript;
+  readonly key: string;
+  readonly parameters: readonly (string | number)[];
 }
 
 export interface CacheServerOptions {
@@ -84,18 +90,30 @@ export class CacheServer {
     script: CacheScript,
     key: string,
     parameters: readonly (string | number)[],
-    limitMs = this.#options.limitMs,
+    limitMs?: number,
   ): Promise<CacheAnswer | undefined> {
+    return (await this.runTogether([{ script, key, parameters }], limitMs))?.[0];
+  }
+
+  /**
+   * Runs scripts in one round trip, in their order. What others run may come in between.
+   * @param limitMs how long the caller waits.
+   * @returns an answer for each; undefined when one is missing: each script may have run or not.
+   */
+  async runTogether(
+    calls: readonly CacheCall[],
+    limitMs = this.#options.limitMs,
+  ): Promise<readonly CacheAnswer[] | undefined> {
+    if (calls.length === 0) return [];
     const isTrial = this.#failures >= FAILURES;
     if (this.#hasEnded || (isTrial && !this.#beginTrial())) return undefined;
     const deadline = performance.now() + limitMs;
     const connection = this.#connection ?? (await this.#connectWithin(limitMs));
     if (!connection) return undefined;
     try {
-      const answer = send(connection, script, [key, ...parameters]);
-      const value = await within(deadline - performance.now(), answer);
+      const values = await within(deadline - performance.now(), send(connection, calls));
       this.#succeeded();
-      return { value };
+      return values.map((value) => ({ value }));
     } catch (error) {
       this.#failed(error, isTrial);
       return undefined;
@@ -211,31 +229,24 @@ export class CacheServer {
   }
 }
 
-async function send(
-  connection: Redis,
-  { sha, lua }: CacheScript,
-  parameters: readonly (string | number)[],
-): Promise<unknown> {
-  try {
-    return await connection.call('EVALSHA', [sha, 1, ...parameters]);
-  } catch (error) {
-    // The server does not have the script: it is new, or was restarted.
-    if (!/^NOSCRIPT/.test((error as Error).message)) throw error;
-    return connection.call('EVAL', [lua, 1, ...parameters]);
-  }
+async function send(connection: Redis, calls: readonly CacheCall[]): Promise<unknown[]> {
+  const commands = calls.map(({ script, key, parameters }) => ['evalsha', script.sha, 1, key, ...parameters]);
+  const answers = (await connection.pipeline(commands).exec()) ?? [];
+  return Promise.all(
+    calls.map(({ script, key, parameters }, index) => {
+      const [error, value] = answers[index] ?? [new Error('no answer')];
+      if (!error) return value;
+      // The server does not have the script: it is new, or was restarted.
+      if (!/^NOSCRIPT/.test(error.message)) throw error;
+      return connection.call('EVAL', [script.lua, 1, key, ...parameters]);
+    }),
+  );
 }
 
 /** @throws {Error} after `ms`; and what the promise rejects with. */
-async function within<Value>(ms: number, promise: Promise<Value>): Promise<Value> {
-  promise.catch(() => {});
-  const timer = new AbortController();
-  const late = delay(ms, undefined, { signal: timer.signal }).then(() => {
-    throw new Error(`no answer within ${ms} ms`);
+function within<Value>(ms: number, promise: Promise<Value>): Promise<Value> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(new Error(`no answer within ${ms} ms`)), ms);
+    promise.then(resolve, reject).finally(() => clearTimeout(timer));
   });
-  late.catch(() => {});
-  try {
-    return await Promise.race([promise, late]);
-  } finally {
-    timer.abort();
-  }
 }

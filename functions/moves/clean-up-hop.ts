@@ -1,5 +1,8 @@
 import { sql } from 'kysely';
+import * as z from 'zod';
 import { dropTenantSchema } from '../database/provisioning/tenant-schema.ts';
+import { analyzeSharedTables, tablesWithOldSamples } from '../database/tables/column-samples.ts';
+import { tenantTableOrder } from '../database/tables/tenant-tables.ts';
 import { sameLocation } from '../places/place.ts';
 import { asOwnerOf } from '../places/place-database.ts';
 import { dropCredentials } from '../places/place-resources.ts';
@@ -19,6 +22,8 @@ export interface CleanUp {
   /** RFC 3339: when to call again, or when the deletion of the database may begin. */
   readonly keepUntil: string;
 }
+
+const copiedTables = z.array(z.object({ name: z.string(), rows: z.number() }));
 
 const MS_PER_HOUR = 60 * 60_000;
 const RETRY_MS = 30_000;
@@ -59,9 +64,10 @@ export async function cleanUpHop(
     await setHopState(registry, hop, ['settled'], 'cleaned');
     return { done: true, database, keepUntil: now };
   }
-  const { done } = await (kind === 'reshape'
-    ? cleanUpReshape(hop, deadline)
-    : cleanUpRelocate(hop, deadline));
+  const { done, samplesIn } =
+    kind === 'reshape'
+      ? await cleanUpReshape(hop, { deadline, tables: tablesWithRows(hop) })
+      : { ...(await cleanUpRelocate(hop, deadline)), samplesIn: [] };
   if (!done) return { done, database, keepUntil: new Date(Date.now() + RETRY_MS).toISOString() };
   await dropKept(hop);
   if (database) {
@@ -70,8 +76,15 @@ export async function cleanUpHop(
   }
   // The tenant cannot have returned to it: no other attempt uses its names.
   if (!keepsRole(hop)) await dropCredentials(source, attempt.tenantId);
+  if (samplesIn.length > 0) await noteSamples(registry, hop, samplesIn);
   await setHopState(registry, hop, ['settled'], 'cleaned');
   return { done, database, keepUntil: now };
+}
+
+/** All tables, where the hop has not recorded what it copied. */
+function tablesWithRows({ result }: HopRecord): string[] {
+  const { data } = copiedTables.safeParse(result.tables);
+  return data ? data.filter(({ rows }) => rows > 0).map(({ name }) => name) : [...tenantTableOrder];
 }
 
 /** Drops the copy of what a restore has replaced in the shared tables. */
@@ -104,6 +117,34 @@ async function wentWithItsDatabase(
   return cleaned.some(
     (hop) => hop.result.deletedDatabase !== undefined && hop.source.clusterArn === source.clusterArn,
   );
+}
+
+/**
+ * Replaces the samples of columns that clean-ups have left in the statistics of empty tables ({@link cleanUpReshape}), once
+ * the tables have rows again. Call it from time to time: PostgreSQL replaces them by itself only after many rows.
+ * @throws the registry's and the driver's errors.
+ */
+export async function replaceLeftSamples(registry: Pick<DataApi, 'query'>, hop: HopRecord): Promise<void> {
+  const known = z.array(z.string()).parse(hop.result.samplesIn);
+  const left = await asOwnerOf(hop.source, async (owner) => {
+    await analyzeSharedTables(owner);
+    return tablesWithOldSamples(owner, known);
+  });
+  if (left.length < known.length) await noteSamples(registry, hop, left);
+}
+
+/** The report of the tenant's residency lists them. They are no change of the hop: its clean-up is done. */
+async function noteSamples(
+  registry: Pick<DataApi, 'query'>,
+  { moveId, index }: Pick<HopRecord, 'moveId' | 'index'>,
+  samplesIn: readonly string[],
+): Promise<void> {
+  await registrySql(registry)
+    .updateTable('tenant_move_hops')
+    .set({ result: sql`result || ${jsonValue({ samplesIn })}` })
+    .where('move_id', '=', moveId)
+    .where('hop_index', '=', index)
+    .execute();
 }
 
 /** A repeated clean-up must not connect to a database that is being deleted. */

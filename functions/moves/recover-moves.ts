@@ -1,13 +1,16 @@
 /**
  * Recovery of moves whose executions ended without ending the move: stopped, timed out, failed in their own roll back,
  * never started, or lost with a machine. Each move is ended as its databases show (see end-move.ts), so that the same
- * input can be started again. Clean-ups whose executions ended early are started again.
+ * input can be started again. Clean-ups whose executions ended early are started again. Samples of columns that a clean-up had
+ * to leave in empty tables are replaced once the tables have rows.
  */
 
+import { sql } from 'kysely';
 import * as executions from '../aws/executions.ts';
 import type { DataApi } from '../registry/data-api.ts';
 import { now } from '../registry/registry-expressions.ts';
 import { registrySql } from '../registry/registry-sql.ts';
+import { replaceLeftSamples } from './clean-up-hop.ts';
 import { endMove } from './end-move.ts';
 import type { Hop } from './hop.ts';
 import { type HopRecord, type MoveRecord, selectHops, selectMoves } from './move-records.ts';
@@ -97,9 +100,18 @@ export async function recoverMoves(registry: Registry, options: RecoverOptions =
       if (started) recovered.cleanUps.push(started);
     });
   }
+  const withSamples = executionArn === undefined ? await selectHops(registry, leftSamples) : [];
+  for (const hop of withSamples) await attempt(() => replaceLeftSamples(registry, hop));
   if (failures.length > 0) throw new AggregateError(failures, `${failures.length} moves were not recovered`);
   return recovered;
 }
+
+/** Hops whose clean-up has left samples of columns, at sources that exist: a cell may have been removed. */
+const leftSamples: Parameters<typeof selectHops>[1] = (all) =>
+  all
+    .where('h.state', '=', 'cleaned')
+    .where(sql<boolean>`h.result #>> '{samplesIn,0}' is not null`)
+    .where(sql<boolean>`exists (select from cells c where c.cell_id = h.source ->> 'cellId')`);
 
 /** True while the move's execution may still work. */
 async function mayStillRun(

@@ -10,8 +10,8 @@
 import type pg from 'pg';
 import { identifier, qualified } from '../database/ddl/identifier.ts';
 import { commentOf, dropTenantSchema } from '../database/provisioning/tenant-schema.ts';
+import { forgetErasedRows, tablesWithOldSamples } from '../database/tables/column-samples.ts';
 import { SHARED_SCHEMA } from '../database/tables/migrate-tenant-tables.ts';
-import { refreshSkillsSummary } from '../database/tables/refresh-skills-summary.ts';
 import { TENANT_SCHEMA_VERSION } from '../database/tables/schema-version.ts';
 import { tenantTablesAt } from '../database/tables/tenant-tables.ts';
 import { exclusively, inTransaction } from '../database/transfer/claim.ts';
@@ -83,7 +83,7 @@ export async function eraseDatabase(
     const guarded = (batch: () => Promise<number>) =>
       exclusively(owner, { tenantId }, batch, { seconds: COUNT_SECONDS });
     if ((await eraseSharedRows(owner, tenantId, guarded, deadline)) !== 'erased') return false;
-    if (!(await forgetInStatistics(owner))) return false;
+    if (!(await forgetErasedRows(owner))) return false;
   }
   // Their comment says whose they are, so a schema with the name of another tenant is refused.
   for (const { name } of await schemasOf(owner, tenantId))
@@ -169,30 +169,15 @@ async function requireNoRows(owner: pg.ClientBase, tenantId: string, store: stri
 }
 
 /**
- * Statistics of columns have frequent values, and the skills summary has figures of every tenant, until they are computed
- * anew. @returns false while another session computes the summary: call it again.
- */
-async function forgetInStatistics(owner: pg.ClientBase): Promise<boolean> {
-  const outcome = await refreshSkillsSummary(owner, SHARED_SCHEMA, { always: true });
-  if (outcome === 'busy') return false;
-  const { rows } = await owner.query<{ name: string }>(
-    `select c.relname as name from pg_catalog.pg_class c
-     where c.relnamespace = pg_catalog.to_regnamespace($1) and c.relkind in ('r', 'p') and not c.relispartition
-       and pg_catalog.pg_get_userbyid(c.relowner) = current_user order by 1`,
-    [SHARED_SCHEMA],
-  );
-  // It waits for a session that analyzes the table now, perhaps from rows that it saw before the erasure.
-  for (const { name } of rows) await owner.query(`ANALYZE ${qualified(SHARED_SCHEMA, name)}`);
-  return true;
-}
-
-/**
  * What the erasure leaves in the planner's statistics: PostgreSQL keeps those of a table that has become empty, whose
  * ANALYZE finds no row. Call it after {@link eraseDatabase}.
  * @param found what was found before.
  */
 export async function statisticsLeft(owner: pg.ClientBase, tenantId: string, found: Counts): Promise<Kept[]> {
-  const shared = (await hasSharedTables(owner)) ? await emptySharedTables(owner, found) : [];
+  const erased = Object.keys(found).flatMap((kind) =>
+    kind.startsWith(ROWS) ? [kind.slice(ROWS.length)] : [],
+  );
+  const shared = (await hasSharedTables(owner)) ? await tablesWithOldSamples(owner, erased) : [];
   const names = [...shared, ...(await tenancyTablesQuoting(owner, tenantId))];
   if (names.length === 0) return [];
   return [
@@ -211,23 +196,6 @@ async function tenancyTablesQuoting(owner: pg.ClientBase, tenantId: string): Pro
      where schemaname = 'tenancy' and tablename = any ($1)
        and concat(most_common_vals::text, histogram_bounds::text) like any ($2) order by 1`,
     [TENANCY_TABLES, [tenantId, tenantId.replaceAll('-', '')].map((id) => `%${id}%`)],
-  );
-  return rows.map(({ name }) => name);
-}
-
-async function emptySharedTables(owner: pg.ClientBase, found: Counts): Promise<string[]> {
-  const erased = Object.keys(found).flatMap((kind) =>
-    kind.startsWith(ROWS) ? [kind.slice(ROWS.length)] : [],
-  );
-  // Row-level security hides the rows, and the statistics, from the owner; ANALYZE has stored that there is no row.
-  const { rows } = await owner.query<{ name: string }>(
-    `select c.relname as name from pg_catalog.pg_class c
-      left join pg_catalog.pg_inherits i on i.inhrelid = c.oid
-      left join pg_catalog.pg_class parent on parent.oid = i.inhparent
-     where c.relnamespace = pg_catalog.to_regnamespace($1) and c.relkind in ('r', 'p') and c.reltuples = 0
-       and (c.relname = any ($2)
-            or parent.relname = any ($2) and pg_catalog.pg_stat_get_tuples_inserted(c.oid) > 0) order by 1`,
-    [SHARED_SCHEMA, erased],
   );
   return rows.map(({ name }) => name);
 }

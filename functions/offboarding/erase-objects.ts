@@ -5,8 +5,10 @@
 import type { ObjectStore, ObjectVersion } from '../aws/object-store.ts';
 import { sealCopiesPrefix } from '../contracts/audit-copies.ts';
 import { EXPORT_ROOT, FORMER_VERSION_DAYS, TIERS, tierPrefix } from '../contracts/backup-policy.ts';
+import type { RegistryExecutor } from '../registry/data-api.ts';
 import { ErasureIncomplete } from './errors.ts';
-import type { Kept } from './offboarding-records.ts';
+import { hasLateWriters } from './late-writers.ts';
+import { type Kept, keepFound, mergeFact } from './offboarding-records.ts';
 
 const DAY = 86_400_000;
 const BATCH = 1_000;
@@ -74,6 +76,40 @@ export async function eraseObjects(
     why: 'Object Lock allows nobody to delete them before. They are encrypted, and the tenant’s rows in them are unreadable where the tenant had a key of its own.',
   }));
   return { done: true, kept };
+}
+
+export interface BucketErasure {
+  readonly registry: RegistryExecutor;
+  readonly offboardingId: string;
+  readonly tenantId: string;
+  /** On `performance.now()`'s clock. */
+  readonly deadline: number;
+}
+
+/**
+ * Erases the tenant's objects in all buckets of the region, and records what was found and kept. It begins when no function can
+ * write an object of the tenant any more, so that the certificate lists everything.
+ * @returns false while functions may write, or when the deadline came first: call it again.
+ * @throws {ErasureIncomplete} and the errors of S3 and of the registry.
+ */
+export async function eraseStoredObjects(
+  { registry, offboardingId, tenantId, deadline }: BucketErasure,
+  stores: readonly ObjectStore[],
+): Promise<boolean> {
+  if (await hasLateWriters(registry, tenantId)) return false;
+  for (const store of stores) {
+    const name = `bucket ${store.bucket}`;
+    await keepFound(registry, offboardingId, name, () => countObjects(store, tenantId));
+    const { done, kept } = await eraseObjects(store, tenantId, { name, deadline });
+    if (!done) return false;
+    const left = await countObjects(store, tenantId);
+    const locked = kept.reduce((sum, { count = 0 }) => sum + count, 0);
+    const found = Object.values(left).reduce((sum, count) => sum + count, 0);
+    // A locked version has one marker above it.
+    if (found > 2 * locked) throw new ErasureIncomplete(name, left);
+    await mergeFact(registry, offboardingId, name, { kept, verifiedAt: new Date().toISOString() });
+  }
+  return true;
 }
 
 async function* inBatches(versions: AsyncIterable<ObjectVersion>): AsyncGenerator<ObjectVersion[]> {

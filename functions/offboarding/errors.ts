@@ -19,6 +19,17 @@ export class TenantNotOffboardable extends OffboardingError {
   override readonly name = 'TenantNotOffboardable';
 }
 
+/** An operator has set a legal hold: the tenant must not be erased until it is released. Nothing was changed, or erased. */
+export class TenantHeld extends OffboardingError {
+  override readonly name = 'TenantHeld';
+  constructor(options?: ErrorOptions) {
+    super(
+      'The tenant has a legal hold: it must not be erased. The reason is the legalHold of the tenant; release it first.',
+      options,
+    );
+  }
+}
+
 /** Other work of the tenant must end first. Nothing was changed, or erased. */
 export class TenantBusy extends OffboardingError {
   override readonly name = 'TenantBusy';

@@ -11,7 +11,13 @@ import { registrySql } from '../registry/registry-sql.ts';
 import { getTenant, referenceColumn } from '../registry/tenant-record.ts';
 import { boundTransaction } from '../registry/transaction-limits.ts';
 import { RegionUnavailable } from '../resources/errors.ts';
-import { FinalExportFailed, InvalidOffboardingInput, OffboardingOvertaken, TenantBusy } from './errors.ts';
+import {
+  FinalExportFailed,
+  InvalidOffboardingInput,
+  OffboardingOvertaken,
+  TenantBusy,
+  TenantHeld,
+} from './errors.ts';
 import {
   changeOffboarding,
   findOffboarding,
@@ -103,7 +109,7 @@ export async function exportFinally(
   offboardingId: string,
   { request, read, count }: FinalExports,
 ): Promise<{ readonly done: boolean }> {
-  const { tenantId, exportId, formerStatus, erasingSince, startedAt } = await runningOffboarding(
+  const { tenantId, exportId, formerStatus, graceUntil, erasingSince, startedAt } = await runningOffboarding(
     registry,
     offboardingId,
   );
@@ -113,7 +119,8 @@ export async function exportFinally(
     return { done: false };
   };
   // The onboarding of a failed tenant has not succeeded: there are no rows to export.
-  if (formerStatus === 'failed' || erasingSince !== null) return { done: true };
+  // After the grace period has begun, the export is done; it may have expired since, when a legal hold has lasted.
+  if (formerStatus === 'failed' || graceUntil !== null || erasingSince !== null) return { done: true };
   if (exportId === null) return requestOne();
   const { status, reason } = await read(tenantId, exportId);
   if (status === 'running') return { done: false };
@@ -142,6 +149,7 @@ export async function beginGrace(
  *
  * In a region that the tenant has left, the erasure cannot be refused. It waits here until the work there has ended: an
  * export that was requested before the move would write objects after the search of the bucket.
+ * @throws {TenantHeld} nothing was changed: the offboarding waits for the release of the hold, see {@link failOffboarding}.
  * @throws {TenantBusy} nothing was changed; call it again later.
  * @throws {OffboardingOvertaken} it was cancelled.
  */
@@ -161,9 +169,10 @@ export async function beginErasure(
       if (known.partOf !== null) await refuseOtherWork(transaction, tenantId);
       return;
     }
-    await getTenant(transaction, tenantId, { lock: true });
+    const { legalHold } = await getTenant(transaction, tenantId, { lock: true });
     const record = await runningOffboarding(transaction, offboardingId);
     if (record.erasingSince !== null) return;
+    if (legalHold !== null) throw new TenantHeld();
     await refuseOtherWork(transaction, tenantId, {
       ownExport: record.exportId,
       findOtherClone: findOtherClone && untilRegionsAnswer(findOtherClone),
@@ -207,14 +216,15 @@ export async function endHops(
 
 /**
  * After a phase failed for good. Before the erasure the tenant is again what it was; during the erasure the record stays
- * as it is, and recovery continues it.
+ * as it is, and recovery continues it. An offboarding that a legal hold has stopped stays as it is too: the tenant is not served
+ * and not erased. Recovery continues it when the hold is released.
  */
 export async function failOffboarding(
   registry: Registry,
   executionArn: string,
-  reason: string,
+  { error, reason }: { readonly error: string; readonly reason: string },
   actor: AuditActor,
-): Promise<{ readonly outcome: 'refused' | 'cancelled' | 'failed' | 'erasing' | 'succeeded' }> {
+): Promise<{ readonly outcome: 'refused' | 'cancelled' | 'failed' | 'held' | 'erasing' | 'succeeded' }> {
   return registry.transaction(async (transaction) => {
     await boundTransaction(transaction);
     const [known] = await selectOffboardings(transaction, (all) =>
@@ -231,6 +241,7 @@ export async function failOffboarding(
     if (record?.status === 'succeeded') return { outcome: 'succeeded' };
     if (record?.status !== 'running') return { outcome: 'cancelled' };
     if (record.erasingSince !== null) return { outcome: 'erasing' };
+    if (error === new TenantHeld().name) return { outcome: 'held' };
     await returnTenant(transaction, record, { status: 'failed', reason }, actor);
     return { outcome: 'failed' };
   });

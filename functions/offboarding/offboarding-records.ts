@@ -3,6 +3,7 @@
  *
  *   record               phase                                              tenant
  *   running              planned ▶ export ▶ grace                           offboarding (refuses requests; keeps its data)
+ *                        grace, also after its end while the tenant has a legal hold, without an execution
  *   running              erase ▶ certify: it cannot be cancelled any more   offboarded
  *   succeeded            finished, with the certificate                     offboarded, a row without personal data
  *   aborted | failed     cancelled, or the final export failed              as it was before
@@ -69,6 +70,8 @@ export interface OffboardingRecord {
   readonly graceUntil: string | null;
   readonly erasingSince: string | null;
   readonly facts: Readonly<Record<string, Fact>>;
+  /** The tenant has a legal hold. */
+  readonly isHeld: boolean;
   /** Time since the latest change of the record. */
   readonly idleSeconds: number;
 }
@@ -92,6 +95,7 @@ const offboardingsQuery = (registry: RegistryExecutor) =>
       rfc3339(eb.ref('o.grace_until')).as('grace_until'),
       rfc3339(eb.ref('o.erasing_since')).as('erasing_since'),
       asText(eb.ref('o.facts')).as('facts'),
+      eb('t.legal_hold', 'is not', null).$castTo<boolean>().as('is_held'),
       secondsSince(eb.ref('o.updated_at')).as('idle_seconds'),
     ]);
 
@@ -309,6 +313,7 @@ function toRecord(row: OffboardingRow): OffboardingRecord {
     graceUntil: row.grace_until,
     erasingSince: row.erasing_since,
     facts: parseJson(row.facts) as unknown as Record<string, Fact>,
+    isHeld: row.is_held,
     idleSeconds: row.idle_seconds,
   };
 }

@@ -18,7 +18,7 @@ const TIME_TO_START_SECONDS = 60;
 
 /**
  * Continues offboardings whose executions have ended without ending them: stopped, timed out, failed in the erasure, never
- * started, or lost with a machine. A new execution takes the record up where it is.
+ * started, or lost with a machine; or ended by a legal hold that is released. A new execution takes the record up where it is.
  * @returns the ids of those that were continued.
  * @throws {AggregateError} some could not be; all others were.
  */
@@ -34,6 +34,8 @@ export async function recoverOffboardings(
   const failures: unknown[] = [];
   for (const one of running) {
     try {
+      // The hold is the reason why its execution has ended, or will be the reason for the next one's end.
+      if (one.isHeld && one.phase === 'grace') continue;
       if (await mayStillRun(one, options)) continue;
       await restart(registry, one, { stateMachineArn, ...options });
       recovered.push(one.offboardingId);

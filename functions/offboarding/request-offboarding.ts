@@ -8,7 +8,7 @@ import { registrySql } from '../registry/registry-sql.ts';
 import type { TenantRecord } from '../registry/tenant-record.ts';
 import { getTenant } from '../registry/tenant-record.ts';
 import { requireMatch } from '../resources/entity-tag.ts';
-import { OffboardingInProgress, OffboardingNotStarted, TenantNotOffboardable } from './errors.ts';
+import { OffboardingInProgress, OffboardingNotStarted, TenantHeld, TenantNotOffboardable } from './errors.ts';
 import {
   endOffboarding,
   findOffboarding,
@@ -38,7 +38,7 @@ export const executionName = (offboardingId: string, later = ''): string =>
  * Requests the offboarding of a tenant. From now on it refuses requests, so that the final export has everything.
  * @param reference id or slug.
  * @returns the offboarding's id.
- * @throws {TenantNotFound | VersionMismatch | TenantNotOffboardable | OffboardingInProgress | TenantBusy} nothing was
+ * @throws {TenantNotFound | VersionMismatch | TenantNotOffboardable | OffboardingInProgress | TenantHeld | TenantBusy} nothing was
  * changed. And {RegionUnavailable}: a region that does not answer may have a clone of the tenant.
  * @throws {OffboardingNotStarted} it is recorded as failed, and the tenant is as it was.
  */
@@ -60,6 +60,7 @@ export async function requestOffboarding(
     record: async (transaction, tenant) => {
       tenantId = tenant.tenantId;
       const formerStatus = requireOffboardable(tenant);
+      if (tenant.legalHold !== null) throw new TenantHeld();
       await refuseOtherWork(transaction, tenantId, { findOtherClone });
       const executionArn = executionArnOf(executionName(newId));
       await insertOffboarding(

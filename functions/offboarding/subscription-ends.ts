@@ -4,7 +4,7 @@
  *   end − noticeDays        notice, once for each of the days
  *   end                     notice
  *   end + grace             suspended
- *   … + suspendedDays       offboarded: its own grace period begins
+ *   … + suspendedDays       offboarded: its own grace period begins; never while it has a legal hold
  *
  * A tenant without an end date is never touched. Each is announced once for each end date. Another end date begins anew:
  * a tenant that was suspended for an earlier one is served again when the new one lies ahead.
@@ -60,17 +60,20 @@ export interface SubscriptionState {
   readonly isSuspendedByUs: boolean;
   /** Days since its suspension was announced for this end date; null where it was not. */
   readonly announcedFor: number | null;
+  /** It has a legal hold. */
+  readonly isHeld: boolean;
 }
 
 /** What is due for a tenant. @param left days until the end of its subscription; negative after it. */
 export function stepOf(
   { noticeDays, subscriptionGraceDays, suspendedDays }: OffboardingPolicy,
   left: number,
-  { status, isSuspendedByUs, announcedFor }: SubscriptionState,
+  { status, isSuspendedByUs, announcedFor, isHeld }: SubscriptionState,
 ): Step {
   if (left >= 0 && isSuspendedByUs) return 'resume';
   if (-left < subscriptionGraceDays) return left <= Math.max(0, ...noticeDays) ? 'notice' : 'none';
   if (status === 'active') return 'suspend';
+  if (isHeld) return 'none';
   if (announcedFor === null) return 'announce';
   return announcedFor >= suspendedDays ? 'offboard' : 'none';
 }
@@ -96,6 +99,7 @@ export async function endSubscriptions(
         status: tenant.status,
         isSuspendedByUs,
         announcedFor: tenant.announced_on === null ? null : daysBetween(tenant.announced_on, today),
+        isHeld: tenant.is_held,
       });
       if (step === 'notice') run.notices += Number(await announce(registry, tenant, left, options));
       if (step === 'announce') run.notices += Number(await announceOffboarding(registry, tenant, options));
@@ -118,6 +122,7 @@ const endingQuery = (registry: RegistryExecutor) =>
     .selectFrom('tenants as t')
     .select(['t.tenant_id', 't.tenant_slug', 't.status', 't.status_reason'])
     .select((eb) => [
+      eb('t.legal_hold', 'is not', null).$castTo<boolean>().as('is_held'),
       eb.ref('t.subscription_end_date').$notNull().as('end_date'),
       eb
         .selectFrom('subscription_notices as n')
@@ -183,6 +188,8 @@ async function announceOffboarding(
 const leftUntilOffboarding = ({ suspendedDays }: OffboardingPolicy): string =>
   `In ${suspendedDays} days it is offboarded, unless its subscription gets another end date.`;
 
+const HELD = 'It has a legal hold, so it is not offboarded before that is released.';
+
 async function keepNotice(
   registry: RegistryExecutor,
   notice: { readonly tenantId: string; readonly endDate: string; readonly notice: string },
@@ -201,11 +208,11 @@ const suspend = (
   options: SubscriptionRunOptions,
 ): Promise<boolean> =>
   change(registry, tenant, 'suspended', options, async (transaction) => {
-    const { tenant_id: tenantId, tenant_slug: slug, end_date: endDate } = tenant;
+    const { tenant_id: tenantId, tenant_slug: slug, end_date: endDate, is_held: isHeld } = tenant;
     await keepNotice(transaction, { tenantId, endDate, notice: `${SUSPENDED}${options.today}` });
     await options.publish({
       subject: `Strata: ${slug} is suspended`,
-      message: `Tenant ${slug} (${tenantId}) is suspended, because its subscription ended on ${endDate}. ${leftUntilOffboarding(options.policy)}`,
+      message: `Tenant ${slug} (${tenantId}) is suspended, because its subscription ended on ${endDate}. ${isHeld ? HELD : leftUntilOffboarding(options.policy)}`,
     });
   });
 

@@ -32,6 +32,7 @@ import { eventTables } from './migrations/0019-events.ts';
 import { databaseSizeColumns } from './migrations/0020-database-sizes.ts';
 import { personalStatistics } from './migrations/0021-personal-statistics.ts';
 import { keyCopyColumns } from './migrations/0022-key-copies.ts';
+import { legalHoldColumns } from './migrations/0023-legal-holds.ts';
 import { lockByName } from './transaction-limits.ts';
 
 /** One migration of the registry. Released ones never change. */
@@ -65,6 +66,7 @@ export const registryMigrations: readonly RegistryMigration[] = [
   { name: '0020-database-sizes', statements: databaseSizeColumns },
   { name: '0021-personal-statistics', statements: personalStatistics },
   { name: '0022-key-copies', statements: keyCopyColumns },
+  { name: '0023-legal-holds', statements: legalHoldColumns },
 ];
 
 /** The registry version of this release: the number of its last migration. */

@@ -149,6 +149,8 @@ export const registryTables = {
     request_burst: integer(),
     /** Of its dedicated database, or the one that its onboarding makes. Null may be the usual size: tenant-record.ts. */
     database_size: text().oneOf(...DATABASE_SIZES),
+    /** Why it must not be erased; null: it may be. May name people. */
+    legal_hold: varchar(500),
   },
   tenant_users: {
     user_id: id(),

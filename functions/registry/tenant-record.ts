@@ -33,6 +33,8 @@ export interface TenantRecord {
   monthlyRevenue: number | null;
   /** `YYYY-MM-DD`; null: the subscription has no end. */
   subscriptionEndDate: string | null;
+  /** Why the tenant must not be erased, for operators only; null: it may be. */
+  legalHold: string | null;
   /** Key of the region that holds the data, such as `us`. */
   region: string;
   /** URL of the region's API; null while the registry does not have it. */
@@ -71,7 +73,7 @@ export const selectTenants = (db: RegistrySql) =>
     .select(['t.tenant_id', 't.tenant_name', 't.tenant_slug', 't.subscription_tier', 't.isolation_model'])
     .select(['t.status', 't.status_reason', 't.billing_email'])
     .select(['t.max_users', 't.max_storage_gb', 'g.api_url', 'r.cell_id', 'r.epoch', 't.execution_arn'])
-    .select(['t.request_rate', 't.request_burst', 't.subscription_end_date'])
+    .select(['t.request_rate', 't.request_burst', 't.subscription_end_date', 't.legal_hold'])
     .select(['t.clone_of', 't.database_size', restoreFrom.as('restore_from')])
     .select((eb) => {
       const features = asText(eb.ref('t.features'));
@@ -115,6 +117,7 @@ export function toTenantRecord(row: TenantRow): TenantRecord {
     features: row.features ? parseJson(row.features) : {},
     monthlyRevenue: row.monthly_revenue,
     subscriptionEndDate: row.subscription_end_date,
+    legalHold: row.legal_hold,
     region: row.region,
     apiUrl: row.api_url,
     cellId: row.cell_id,

@@ -46,6 +46,8 @@ export interface TenantChanges {
   readonly monthlyRevenue?: number | null | undefined;
   /** `YYYY-MM-DD`; null: the subscription has no end. */
   readonly subscriptionEndDate?: string | null | undefined;
+  /** Why the tenant must not be erased; null: it may be. */
+  readonly legalHold?: string | null | undefined;
 }
 
 const COLUMNS = {
@@ -60,6 +62,7 @@ const COLUMNS = {
   complianceRequirements: 'compliance_requirements',
   monthlyRevenue: 'monthly_revenue',
   subscriptionEndDate: 'subscription_end_date',
+  legalHold: 'legal_hold',
 } as const satisfies Record<keyof TenantChanges, keyof RegistryTables['tenants']>;
 /** Largest size of features as JSON after a merge, in KB: a row of the Data API takes 64 KB. */
 const MAX_FEATURES_KB = 16;
@@ -190,6 +193,10 @@ export async function updateTenant(
         data: {
           fields: given.map(([field]) => field),
           ...(forced.length > 0 ? { overridden: ['compliance'] } : {}),
+          // Not the reason: it may name people, and the audit log outlives an erasure.
+          ...(changes.legalHold === undefined
+            ? {}
+            : { legalHold: changes.legalHold === null ? 'released' : 'set' }),
         },
       });
       if (forced.length > 0) await offerWhatSatisfies(transaction, tenant, changes, forced, actor);

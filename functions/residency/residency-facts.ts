@@ -38,6 +38,8 @@ export interface KnownHop {
   readonly changedAt: string;
   /** Name of the final snapshot of a dedicated database that was deleted. */
   readonly snapshot: string | null;
+  /** Empty shared tables of the source that its clean-up has left with samples of the tenant's columns. */
+  readonly samplesIn: readonly string[];
 }
 
 /** Backups of one tier in one region's bucket, and the same of exports, which have no tier. */
@@ -167,6 +169,7 @@ async function readRecords(registry: RegistryExecutor, tenantId: string) {
       rfc3339(eb.ref('h.committed_at')).as('committed_at'),
       rfc3339(eb.ref('h.updated_at')).as('updated_at'),
       sql<string | null>`h.result -> 'deletedDatabase' ->> 'snapshot'`.as('snapshot'),
+      sql<string | null>`cast(h.result -> 'samplesIn' as text)`.as('samples_in'),
     ])
     .where('h.tenant_id', '=', tenantId)
     .where('h.state', '<>', 'rolled-back')
@@ -174,6 +177,7 @@ async function readRecords(registry: RegistryExecutor, tenantId: string) {
       eb.or([
         eb('h.state', '<>', 'cleaned'),
         sql<boolean>`h.result -> 'deletedDatabase' is not null`,
+        sql<boolean>`h.result #>> '{samplesIn,0}' is not null`,
         sql<boolean>`h.updated_at > now() - ${sql.lit(FORGOTTEN_DAYS)} * interval '24 hours'`,
       ]),
     )
@@ -229,6 +233,7 @@ async function readRecords(registry: RegistryExecutor, tenantId: string) {
         committedAt: row.committed_at,
         changedAt: row.updated_at,
         snapshot: row.snapshot,
+        samplesIn: row.samples_in === null ? [] : (JSON.parse(row.samples_in) as string[]),
       }),
     ),
     backups,

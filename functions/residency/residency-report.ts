@@ -226,6 +226,15 @@ function locations(facts: ResidencyFacts, settings: ResidencySettings, at: Date)
     if (hop.snapshot !== null) {
       add('final-snapshot', `snapshot ${hop.snapshot}, until somebody deletes it`, hop.source);
     }
+    // Its rows are in these tables again, where it has come back to them.
+    const isBack = place?.isolationModel === 'shared' && place.cellId === hop.source.cellId;
+    if (hop.samplesIn.length > 0 && !isBack) {
+      add(
+        'former-place',
+        `${describe(hop.source)}: samples of columns that the planner’s statistics may have of tables that are empty now, until they have rows again: ${hop.samplesIn.join(', ')}`,
+        hop.source,
+      );
+    }
     if (hop.state === 'working' || hop.state === 'committed' || hop.state === 'rolling-back') {
       add('next-place', `${describe(hop.target)}, to which a move is running`, hop.target);
     }

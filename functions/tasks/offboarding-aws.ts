@@ -11,7 +11,7 @@ import {
   eraseAccountRequests,
   eraseAccounts,
 } from '../offboarding/erase-accounts.ts';
-import { countObjects, eraseObjects } from '../offboarding/erase-objects.ts';
+import { eraseStoredObjects } from '../offboarding/erase-objects.ts';
 import {
   countDedicatedDatabases,
   eraseDedicatedDatabase,
@@ -95,25 +95,12 @@ async function eraseCredentials({ registry, offboardingId, tenantId }: Erasure):
   return true;
 }
 
-async function eraseBuckets({ registry, offboardingId, tenantId, deadline }: Erasure): Promise<boolean> {
+async function eraseBuckets(erasure: Erasure): Promise<boolean> {
   const copies = JSON.parse(setting('BACKUP_COPIES')) as { bucket: string; awsRegion: string }[];
-  const stores = [
+  return eraseStoredObjects(erasure, [
     new ObjectStore(setting('BACKUP_BUCKET')),
     ...copies.map(({ bucket, awsRegion }) => new ObjectStore(bucket, {}, () => s3Client(awsRegion))),
-  ];
-  for (const store of stores) {
-    const name = `bucket ${store.bucket}`;
-    await keepFound(registry, offboardingId, name, () => countObjects(store, tenantId));
-    const { done, kept } = await eraseObjects(store, tenantId, { name, deadline });
-    if (!done) return false;
-    const left = await countObjects(store, tenantId);
-    const locked = kept.reduce((sum, { count = 0 }) => sum + count, 0);
-    const found = Object.values(left).reduce((sum, count) => sum + count, 0);
-    // A locked version has one marker above it.
-    if (found > 2 * locked) throw new ErasureIncomplete(name, left);
-    await mergeFact(registry, offboardingId, name, { kept, ...verified() });
-  }
-  return true;
+  ]);
 }
 
 async function eraseUsers({ registry, offboardingId, tenantId, deadline }: Erasure): Promise<boolean> {

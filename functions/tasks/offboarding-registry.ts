@@ -119,12 +119,18 @@ const FAILURES: ReasonOptions = {
   fallback: new OffboardingStepFailed().message,
 };
 
-/** Records why the execution failed. In the erasure the record stays running, and recovery continues it. */
+/**
+ * Records why the execution failed. In the erasure, and under a legal hold, the record stays running, and recovery continues it.
+ */
 const fail = phase(
   z.object({ executionArn, failure: z.object({ Error: z.string(), Cause: z.string().optional() }) }),
   async ({ executionArn: arn, failure }, { registry }) => {
     const reason = reasonOfFailure(failure, FAILURES);
-    return { reason, ...(await failOffboarding(registry, arn, reason, { id: arn, type: 'workflow' })) };
+    const actor = { id: arn, type: 'workflow' } as const;
+    return {
+      reason,
+      ...(await failOffboarding(registry, arn, { error: failure.Error, reason }, actor)),
+    };
   },
 );
 

@@ -41,7 +41,7 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { LRUCache } from 'lru-cache';
-import type { CacheServer } from '../aws/cache-server.ts';
+import type { CacheScript, CacheServer } from '../aws/cache-server.ts';
 import { CommitUnknown } from '../database/errors.ts';
 import type { AttemptPlace, AttemptWatch, CachedData, CachedSource } from '../placement/cached-data.ts';
 import { type CacheKey, cacheKey, cacheNames } from './cache-key.ts';
@@ -118,10 +118,12 @@ export class TenantCache implements CachedData {
    */
   async close(place: PlaceOfTenant, token: string): Promise<boolean> {
     const { tombstoneMs, closeLimitMs } = this.#times;
-    const closed = [place, ...formerPlaces(place)].map((each) =>
-      this.#server.run(TOMBSTONE, cacheKey(each, cacheNames.place), [token, tombstoneMs], closeLimitMs),
-    );
-    return (await Promise.all(closed)).every((answer) => answer !== undefined);
+    const calls = [place, ...formerPlaces(place)].map((each) => ({
+      script: TOMBSTONE,
+      key: cacheKey(each, cacheNames.place),
+      parameters: [token, tombstoneMs],
+    }));
+    return (await this.#server.runTogether(calls, closeLimitMs)) !== undefined;
   }
 
   /** How long a value is used at most, in milliseconds. */
@@ -139,10 +141,11 @@ export class TenantCache implements CachedData {
     for (;;) {
       const token = randomUUID();
       const known = source.inMemory ? this.#memory.get(own) : undefined;
-      const [closed, answer] = await Promise.all([
-        this.#server.run(IS_CLOSED, cacheKey(place, cacheNames.place), []),
-        this.#server.run(READ, key, [token, this.#times.leaseMs, shape, known?.version ?? '']),
-      ]);
+      const [closed, answer] =
+        (await this.#server.runTogether([
+          { script: IS_CLOSED, key: cacheKey(place, cacheNames.place), parameters: [] },
+          { script: READ, key, parameters: [token, this.#times.leaseMs, shape, known?.version ?? ''] },
+        ])) ?? [];
       const [state, text, version] = (answer?.value ?? []) as string[];
       if (closed?.value !== 0) {
         // Closed, or without an answer.
@@ -174,8 +177,11 @@ export class TenantCache implements CachedData {
     const token = randomUUID();
     const { tombstoneMs, writeLimitMs } = this.#times;
     const touched = new Set<CacheKey>();
-    const run = (script: typeof CLEAR, keys: Iterable<CacheKey>, parameters: readonly (string | number)[]) =>
-      Promise.all([...keys].map((key) => this.#server.run(script, key, parameters, writeLimitMs)));
+    const run = (script: CacheScript, keys: readonly CacheKey[], parameters: readonly (string | number)[]) =>
+      this.#server.runTogether(
+        keys.map((key) => ({ script, key, parameters })),
+        writeLimitMs,
+      );
     let isSettled = true;
     try {
       return await work({
@@ -195,8 +201,7 @@ export class TenantCache implements CachedData {
     } finally {
       if (isSettled) {
         const keys = [...touched];
-        const cleared = await run(CLEAR, keys, [token]);
-        this.#owe(keys.filter((_, index) => cleared[index] === undefined));
+        if (!(await run(CLEAR, keys, [token]))) this.#owe(keys);
       }
     }
   }

@@ -65,3 +65,12 @@ export async function emailsAt(database: TestDatabase, place: Place, tenantId: s
     await client.end();
   }
 }
+
+/** What the planner has sampled of the shared column of addresses. Several tenants have rows there. */
+export async function sampledEmails(superuser: pg.Client): Promise<string> {
+  const { rows } = await superuser.query<{ emails: string | null }>(
+    `SELECT concat(most_common_vals::text, histogram_bounds::text) AS emails FROM pg_stats
+     WHERE schemaname = 'shared' AND tablename = 'employees' AND attname = 'email'`,
+  );
+  return rows[0]?.emails ?? '';
+}

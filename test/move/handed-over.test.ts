@@ -54,7 +54,8 @@ async function furnish(tenantId: string): Promise<void> {
   );
   await registry.query(
     `UPDATE tenants SET billing_email = 'billing@secret.test', admin_email = 'admin@secret.test',
-            monthly_revenue = 1234.56, features = '{"a": {"b": [1, null]}}', subscription_start_date = '2026-01-01'
+            monthly_revenue = 1234.56, features = '{"a": {"b": [1, null]}}', subscription_start_date = '2026-01-01',
+            legal_hold = 'Doe v. Initech'
      WHERE tenant_id = :tenantId::uuid`,
     own,
   );
@@ -103,7 +104,8 @@ describe('a tenant', () => {
     expect(await everythingIn('eu', tenantId)).toEqual(withoutMoves(had));
     expect(await everythingIn('us', tenantId)).toEqual(nothing);
     const left = JSON.stringify(await tenantIn('us', tenantId));
-    expect(left).not.toMatch(/@|1234|"a":/);
+    expect(left).not.toMatch(/@|1234|"a":|Doe/);
+    expect(await tenantIn('eu', tenantId)).toMatchObject({ legal_hold: 'Doe v. Initech' });
     expect(await world.rows('us', 'tenant_database_routing', tenantId)).toEqual([]);
     expect((await world.rows('us', 'tenant_moves', tenantId)).length).toBe(2);
 

@@ -18,6 +18,7 @@ import { recoverMoves } from '../../functions/moves/recover-moves.ts';
 import { abortMove } from '../../functions/moves/request-move.ts';
 import { settleHop } from '../../functions/moves/settle-hop.ts';
 import { getTenant } from '../../functions/registry/tenant-record.ts';
+import { readResidencyFacts } from '../../functions/residency/residency-facts.ts';
 import { enterTenant } from '../enter-tenant.ts';
 import { sampled } from '../full-run.ts';
 import { TestDatabase, type TestTenant } from '../test-database.ts';
@@ -147,10 +148,24 @@ test('up a tier and down again, with reports, and nothing left behind', async ()
       { deadline: far(), keepDays: 0, keepReplacedHours: 0 },
     ),
   ).toMatchObject({ done: true });
+  // It was the only tenant, so the statistics keep samples of its columns, which the report of its residency lists.
+  const leftSamples = async () => (await hopsOf(world.registry, up.moveId))[0]?.result.samplesIn;
+  expect(await leftSamples()).toEqual(['employees']);
+  await recoverMoves(world.registry, alive);
+  expect(await leftSamples()).toEqual(['employees']);
+  const { hops: known } = await readResidencyFacts(
+    { keys: ['us'], ownKey: 'us', own: world.registry, of: () => world.registry },
+    world.registry,
+    await getTenant(world.registry, tenantId),
+  );
+  expect(known).toMatchObject([{ state: 'cleaned', samplesIn: ['employees'] }]);
 
   const down = await begin(tenantId, 'starter');
   await runPhases(down.moveId);
   await endMove(world.registry, down.moveId);
+  // The table has rows again.
+  await recoverMoves(world.registry, alive);
+  expect(await leftSamples()).toEqual([]);
   const [hop] = await hopsOf(world.registry, down.moveId);
   const { schemaName, roleName } = hop!.source;
   const secret = `strata/tenant/${tenantId}/${roleName}`;

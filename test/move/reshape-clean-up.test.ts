@@ -3,12 +3,13 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { releaseClaim } from '../../functions/database/transfer/claim.ts';
 import type { Hop } from '../../functions/moves/hop.ts';
 import { cleanUpReshape } from '../../functions/moves/reshape/clean-up-reshape.ts';
+import { rollBackReshape } from '../../functions/moves/reshape/roll-back-reshape.ts';
 import type { Place } from '../../functions/places/place.ts';
 import { enterTenant, until } from '../enter-tenant.ts';
 import { sampled } from '../full-run.ts';
 import { TestDatabase, type TestTenant } from '../test-database.ts';
 import { catalogueOfMoves } from './catalogue-of-moves.ts';
-import { addPeople, emailsAt, loginOf } from './few-people.ts';
+import { addPeople, emailsAt, loginOf, sampledEmails } from './few-people.ts';
 import { arrivalIn, hopOf, placeOf, StepLog, startHopWorld } from './hop-world.ts';
 import type { LocalSecrets } from './local-secrets.ts';
 import { reshape, reshapeSteps } from './reshape-steps.ts';
@@ -48,7 +49,8 @@ async function addTenant(model: 'shared' | 'schema'): Promise<TestTenant> {
   return tenant;
 }
 
-const soon = () => performance.now() + 20_000;
+const soon = () => ({ deadline: performance.now() + 20_000, tables: ['employees'] });
+const notDone = { done: false, samplesIn: [] };
 /** Other tests' transactions may hold it up for a moment too. */
 const cleaned = (hop: Hop) => until(async () => (await cleanUpReshape(hop, soon())).done);
 
@@ -73,7 +75,7 @@ describe.each(sampled<('shared' | 'schema')[]>(['schema'], ['shared', 'schema'])
     const reader = await database.connect(loginOf(database, source));
     await enterTenant(reader, tenant, 'read');
     const hop = await move(source, tenant.tenantId);
-    expect(await cleanUpReshape(hop, soon())).toEqual({ done: false });
+    expect(await cleanUpReshape(hop, soon())).toEqual(notDone);
     expect((await reader.query('SELECT FROM employees')).rowCount).toBe(3);
     await reader.query('COMMIT');
     await cleaned(hop);
@@ -96,7 +98,7 @@ test('a tenant that is just moving back is not touched', async () => {
   const there = await move(placeOf(database, tenant), tenantId);
   const back = new StepLog(await hopFrom(there.target, tenantId));
   for (const step of ['prepare', 'copy', 'index', 'catch-up'] as const) await back.run(reshapeSteps[step]);
-  expect(await cleanUpReshape(there, soon())).toEqual({ done: false });
+  expect(await cleanUpReshape(there, soon())).toEqual(notDone);
   await back.run(reshapeSteps['cut-over']);
   await releaseClaim(owner, back.hop.attempt);
   await cleaned(there);
@@ -106,7 +108,34 @@ test('a tenant that is just moving back is not touched', async () => {
 test('a clean-up whose time is up goes on with the next call', async () => {
   const tenant = await addTenant('shared');
   const hop = await move(placeOf(database, tenant), tenant.tenantId);
-  await until(async () => !(await cleanUpReshape(hop, performance.now() - 1)).done);
+  await until(async () => !(await cleanUpReshape(hop, { ...soon(), deadline: performance.now() - 1 })).done);
   await cleaned(hop);
   expect(await catalogueOfMoves(superuser, tenant.tenantId)).toContain('shared.employees: 0');
+});
+
+test('what the planner has sampled of the tenant’s columns goes with its rows', async () => {
+  const [tenant, neighbour] = [await addTenant('shared'), await addTenant('shared')];
+  const hop = await move(placeOf(database, tenant), tenant.tenantId);
+  await superuser.query('ANALYZE shared.employees');
+  const [own] = await emailsAt(database, hop.target, tenant.tenantId);
+  const [other] = await emailsAt(database, placeOf(database, neighbour), neighbour.tenantId);
+  // The rows are at both places until the clean-up.
+  expect(await sampledEmails(superuser)).toContain(own);
+  await cleaned(hop);
+  expect(await sampledEmails(superuser)).toContain(other);
+  expect(await sampledEmails(superuser)).not.toContain(own);
+  expect((await cleanUpReshape(hop, soon())).samplesIn).toEqual([]);
+});
+
+test('what the planner has sampled of copied rows goes with a roll back', async () => {
+  const [tenant, neighbour] = [await addTenant('schema'), await addTenant('shared')];
+  const log = new StepLog(await hopFrom(placeOf(database, tenant), tenant.tenantId));
+  for (const step of ['prepare', 'copy'] as const) await log.run(reshapeSteps[step]);
+  await superuser.query('ANALYZE shared.employees');
+  const [own] = await emailsAt(database, log.hop.source, tenant.tenantId);
+  const [other] = await emailsAt(database, placeOf(database, neighbour), neighbour.tenantId);
+  expect(await sampledEmails(superuser)).toContain(own);
+  await rollBackReshape(log.hop);
+  expect(await sampledEmails(superuser)).toContain(other);
+  expect(await sampledEmails(superuser)).not.toContain(own);
 });

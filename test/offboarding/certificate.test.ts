@@ -48,6 +48,7 @@ const record: OffboardingRecord = {
       kept: [{ what: 'locked', count: 2, until: '2026-12-30T00:00:00.000Z', why: 'Object Lock' }],
     },
   },
+  isHeld: false,
   idleSeconds: 0,
 };
 

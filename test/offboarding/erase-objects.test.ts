@@ -1,10 +1,15 @@
+import { randomUUID } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { S3Client } from '@aws-sdk/client-s3';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { ObjectStore } from '../../functions/aws/object-store.ts';
-import { countObjects, eraseObjects } from '../../functions/offboarding/erase-objects.ts';
+import { countObjects, eraseObjects, eraseStoredObjects } from '../../functions/offboarding/erase-objects.ts';
 import { ErasureIncomplete } from '../../functions/offboarding/errors.ts';
+import { findOffboarding } from '../../functions/offboarding/offboarding-records.ts';
+import { requestOffboarding } from '../../functions/offboarding/request-offboarding.ts';
+import { ownRegistry } from '../own-registry.ts';
+import type { RegistryOverPostgres } from '../registry-over-postgres.ts';
 
 /** A bucket with versions and Object Lock, as S3 behaves on the wire; the local platform's has neither. */
 interface Version {
@@ -14,6 +19,11 @@ interface Version {
   readonly lockedUntil?: Date;
   readonly refused?: boolean;
 }
+
+let registry: RegistryOverPostgres;
+ownRegistry(async (own) => {
+  registry = await own.registry();
+});
 
 let versions: Version[] = [];
 let next = 1;
@@ -165,3 +175,76 @@ test('a call that has no time left begins nothing', async () => {
   expect(await eraseObjects(store(), TENANT, late)).toEqual({ done: false, kept: [] });
   expect(versions).toHaveLength(1);
 });
+
+/** A tenant that is being offboarded. */
+async function leavingTenant(): Promise<{ tenantId: string; offboardingId: string }> {
+  const tenantId = randomUUID();
+  await registry.query(
+    `INSERT INTO tenants (tenant_id, tenant_name, tenant_slug, isolation_model, subscription_tier, status, home_region,
+                          data_residency, admin_email)
+     VALUES (:tenantId::uuid, :slug, :slug, 'shared', 'starter', 'active', 'us', 'us', 'a@t.test')`,
+    { tenantId, slug: `t-${tenantId.slice(0, 13)}` },
+  );
+  const offboardingId = await requestOffboarding(registry, tenantId, {
+    actor: { id: 'test', type: 'operator' },
+    cause: 'request',
+    executionArnOf: (name) => name,
+    start: async () => {},
+  });
+  return { tenantId, offboardingId };
+}
+
+/** A backup, or an export, that ended so many seconds ago. */
+async function endedWork(
+  work: 'backup' | 'export',
+  tenantId: string,
+  { status, secondsAgo }: { status: string; secondsAgo: number },
+): Promise<string> {
+  const id = randomUUID();
+  const common = `started_by, status, finished_at, expires_at`;
+  const values = `'test', :status, now() - :secondsAgo::int * interval '1 second', now() + interval '7 days'`;
+  await registry.query(
+    work === 'backup'
+      ? `INSERT INTO tenant_backups (backup_id, tenant_id, region, prefix, tier, isolation_model, epoch, schema_version, ${common})
+         VALUES (:id::uuid, :tenantId::uuid, 'us', :id, 'starter', 'shared', 1, 1, ${values})`
+      : `INSERT INTO tenant_exports (export_id, tenant_id, region, prefix, bucket, object_key, rows, bytes, sha256, snapshot_at,
+                                     ${common})
+         VALUES (:id::uuid, :tenantId::uuid, 'us', :id, 'b', 'k', 0, 0, 'x', now(), ${values})`,
+    { id, tenantId, status, secondsAgo },
+  );
+  return id;
+}
+
+test.each(['backup', 'export'] as const)(
+  'objects are searched when no function of a stopped or failed %s can write one any more',
+  async (work) => {
+    versions = [];
+    const leaving = await leavingTenant();
+    const { tenantId } = leaving;
+    const erase = () =>
+      eraseStoredObjects({ registry, ...leaving, deadline: performance.now() + 60_000 }, [store()]);
+    const facts = async () => (await findOffboarding(registry, leaving.offboardingId))!.facts;
+    // The usual case: the customer's own has succeeded a moment ago, and an earlier one had failed.
+    await endedWork(work, tenantId, { status: 'succeeded', secondsAgo: 1 });
+    await endedWork(work, tenantId, { status: 'failed', secondsAgo: 935 });
+    const stopped = await endedWork(work, tenantId, { status: 'aborted', secondsAgo: 895 });
+    expect(await erase()).toBe(false);
+    expect(await facts()).toEqual({});
+    // Its function stores an object before Lambda ends it.
+    add(`tenant-exports/${tenantId}/e/late.csv.gz`);
+    await registry.query(
+      work === 'backup'
+        ? `UPDATE tenant_backups SET finished_at = finished_at - interval '40 seconds' WHERE backup_id = :stopped::uuid`
+        : `UPDATE tenant_exports SET finished_at = finished_at - interval '40 seconds' WHERE export_id = :stopped::uuid`,
+      { stopped },
+    );
+    expect(await erase()).toBe(true);
+    expect(versions).toEqual([]);
+    expect((await facts())['bucket backups']).toMatchObject({
+      found: { 'objects of exports': 1 },
+      verifiedAt: expect.any(String),
+    });
+    await endedWork(work, tenantId, { status: 'failed', secondsAgo: 895 });
+    expect(await erase()).toBe(false);
+  },
+);

@@ -17,6 +17,7 @@ import {
   OffboardingNotStarted,
   OffboardingOvertaken,
   TenantBusy,
+  TenantHeld,
   TenantNotOffboardable,
 } from '../../functions/offboarding/errors.ts';
 import {
@@ -80,6 +81,10 @@ const request = (
     executionArnOf: (name) => `${MACHINE.replace('stateMachine', 'execution')}:${name}`,
     start,
   });
+const failure = (reason: string, error = 'OffboardingStepFailed') => ({ error, reason });
+/** Sets a legal hold, or releases it. */
+const hold = (tenantId: string, legalHold: string | null) =>
+  updateTenant(registry, tenantId, { legalHold }, { actor: ACTOR.id, ifMatch: undefined });
 const statusOf = async (tenantId: string) => {
   const [row] = await registry.query<{ status: string }>(
     'SELECT status FROM tenants WHERE tenant_id = :tenantId::uuid',
@@ -223,9 +228,11 @@ describe('an offboarding', () => {
     status = 'failed';
     await expect(exportFinally(registry, offboardingId, exports)).rejects.toThrow(FinalExportFailed);
     const arn = `${MACHINE.replace('stateMachine', 'execution')}:offboarding-${offboardingId}`;
-    expect(await failOffboarding(registry, arn, 'the export failed', ACTOR)).toEqual({ outcome: 'failed' });
+    expect(await failOffboarding(registry, arn, failure('the export failed'), ACTOR)).toEqual({
+      outcome: 'failed',
+    });
     expect(await statusOf(tenantId)).toBe('active');
-    expect(await failOffboarding(registry, arn, 'the export failed', ACTOR)).toEqual({
+    expect(await failOffboarding(registry, arn, failure('the export failed'), ACTOR)).toEqual({
       outcome: 'cancelled',
     });
     const alert = await new AlertRuns(registry).opensOnceAndEnds({
@@ -307,7 +314,7 @@ describe('an offboarding', () => {
     const offboardingId = await request(await addTenant());
     await beginErasure(registry, offboardingId, ACTOR);
     const { executionArn } = (await findOffboarding(registry, offboardingId))!;
-    const failed = await failOffboarding(registry, executionArn!, 'x', ACTOR);
+    const failed = await failOffboarding(registry, executionArn!, failure('x'), ACTOR);
     expect(failed).toEqual({ outcome: 'erasing' });
     const runs: string[] = [];
     const start = async (_machine: string, name: string) => void runs.push(name);
@@ -353,6 +360,113 @@ describe('an offboarding', () => {
     const begun = await beginOffboarding(registry, { tenantId }, 'arn:by-hand');
     expect(begun).toMatchObject({ tenantId, erasing: false, ended: false });
     expect(await beginOffboarding(registry, { tenantId }, 'arn:by-hand')).toEqual(begun);
+  });
+});
+
+describe('a legal hold', () => {
+  test('refuses an offboarding until it is released; the audit log says who set it, without the reason', async () => {
+    const tenantId = await addTenant();
+    expect(await hold(tenantId, 'Doe v. Initech')).toMatchObject({
+      legalHold: 'Doe v. Initech',
+      status: 'active',
+    });
+    await expect(request(tenantId)).rejects.toThrow(TenantHeld);
+    expect(await statusOf(tenantId)).toBe('active');
+    await hold(tenantId, null);
+    expect(typeof (await request(tenantId))).toBe('string');
+    const audit = await registry.query<{ actor: string; data: string }>(
+      `SELECT actor, request_data::text AS data FROM control_audit_log
+       WHERE tenant_id = :tenantId::uuid AND action = 'tenant.update' ORDER BY created_at`,
+      { tenantId },
+    );
+    expect(audit.map(({ actor, data }) => [actor, JSON.parse(data)])).toEqual([
+      [ACTOR.id, { fields: ['legalHold'], legalHold: 'set' }],
+      [ACTOR.id, { fields: ['legalHold'], legalHold: 'released' }],
+    ]);
+  });
+
+  test('that is set in the grace period stops the erasure; the release continues it, without another export', async () => {
+    const tenantId = await addTenant();
+    const offboardingId = await request(tenantId);
+    await beginGrace(registry, offboardingId, 0);
+    await hold(tenantId, 'A court');
+    await expect(beginErasure(registry, offboardingId, ACTOR)).rejects.toThrow(TenantHeld);
+    const { executionArn } = (await findOffboarding(registry, offboardingId))!;
+    expect(await failOffboarding(registry, executionArn!, failure('held', 'TenantHeld'), ACTOR)).toEqual({
+      outcome: 'held',
+    });
+    // It is not served, and not erased.
+    expect(await statusOf(tenantId)).toBe('offboarding');
+    const recover = () =>
+      recoverOffboardings(registry, {
+        ended: { executionArn: executionArn! },
+        stateMachineArn: MACHINE,
+        statusOf: async () => 'ended',
+        start: async () => {},
+      });
+    expect(await recover()).toEqual([]);
+    await hold(tenantId, null);
+    expect(await recover()).toEqual([offboardingId]);
+    const next = (await findOffboarding(registry, offboardingId))!.executionArn!;
+    expect(await beginOffboarding(registry, { tenantId, offboardingId }, next)).toMatchObject({
+      erasing: false,
+    });
+    const none = () => Promise.reject(new Error('it has been exported, and the export may have expired'));
+    const exports = { request: none, read: none, count: none };
+    expect(await exportFinally(registry, offboardingId, exports)).toEqual({ done: true });
+    await beginErasure(registry, offboardingId, ACTOR);
+    expect(await statusOf(tenantId)).toBe('offboarded');
+    await expect(hold(tenantId, 'too late')).rejects.toThrow(ResourceConflict);
+  });
+
+  test('does not prevent the cancellation of the offboarding that it has stopped', async () => {
+    const tenantId = await addTenant();
+    const offboardingId = await request(tenantId);
+    await beginGrace(registry, offboardingId, 0);
+    await hold(tenantId, 'A court');
+    await expect(beginErasure(registry, offboardingId, ACTOR)).rejects.toThrow(TenantHeld);
+    await cancelOffboarding(registry, tenantId, ACTOR);
+    expect(await statusOf(tenantId)).toBe('active');
+  });
+
+  test('alert work-overdue: an offboarding that waits for its release is not overdue', async () => {
+    const [held, free] = [await addTenant(), await addTenant()];
+    const overdue: string[] = [];
+    for (const tenantId of [held, free]) {
+      const id = await request(tenantId);
+      await beginGrace(registry, id, 0);
+      overdue.push(id);
+    }
+    await hold(held, 'A court');
+    await registry.query(
+      `UPDATE tenant_offboardings SET grace_until = now() - interval '9 days' WHERE tenant_id IN (:held::uuid, :free::uuid)`,
+      { held, free },
+    );
+    const alerts = new AlertRuns(registry);
+    await alerts.run(overdueAtOnce('offboarding'));
+    const open = async () =>
+      (await alerts.alerts('', 'work-overdue'))
+        .filter(({ status }) => status === 'open')
+        .map(({ details }) => details.id);
+    expect(await open()).toContain(overdue[1]);
+    expect(await open()).not.toContain(overdue[0]);
+    // The wait does not count after the release either.
+    await hold(held, null);
+    const overdueSeconds = { ...THRESHOLDS.overdueSeconds, offboarding: 3_600 };
+    await alerts.run({ thresholds: { overdueSeconds } });
+    expect(await open()).not.toContain(overdue[0]);
+    for (const tenantId of [held, free]) await cancelOffboarding(registry, tenantId, ACTOR);
+    await alerts.run(overdueAtOnce('offboarding'));
+  });
+
+  test('is kept by the registry itself, so that an earlier release does not erase the tenant either', async () => {
+    const tenantId = await addTenant();
+    await hold(tenantId, 'A court');
+    await expect(
+      registry.query(`UPDATE tenants SET status = 'offboarded' WHERE tenant_id = :tenantId::uuid`, {
+        tenantId,
+      }),
+    ).rejects.toThrow('no_erasure_under_legal_hold');
   });
 });
 

@@ -18,7 +18,7 @@ const policy: OffboardingPolicy = {
   subscriptionGraceDays: 14,
   suspendedDays: 30,
 };
-const ACTIVE = { status: 'active', isSuspendedByUs: false, announcedFor: null };
+const ACTIVE = { status: 'active', isSuspendedByUs: false, announcedFor: null, isHeld: false };
 
 test.each([
   [31, 'none'],
@@ -33,15 +33,25 @@ test.each([
 });
 
 test('a suspended tenant waits, is offboarded, or is served again when its end lies ahead', () => {
-  const suspended = { status: 'suspended', isSuspendedByUs: true, announcedFor: 29 };
+  const suspended = { status: 'suspended', isSuspendedByUs: true, announcedFor: 29, isHeld: false };
   expect(stepOf(policy, -100_000, suspended)).toBe('none');
   expect(stepOf(policy, -44, { ...suspended, announcedFor: 30 })).toBe('offboard');
   expect(stepOf(policy, 5, suspended)).toBe('resume');
   // An operator has suspended it for another reason.
-  const byOperator = { status: 'suspended', isSuspendedByUs: false, announcedFor: null };
+  const byOperator = { status: 'suspended', isSuspendedByUs: false, announcedFor: null, isHeld: false };
   expect(stepOf(policy, 5, byOperator)).toBe('notice');
   expect(stepOf(policy, -14, byOperator)).toBe('announce');
   expect(stepOf(policy, -100, byOperator)).toBe('announce');
+});
+
+test('under a legal hold a tenant is suspended, and neither offboarded nor announced to be', () => {
+  const held = { status: 'active', isSuspendedByUs: false, announcedFor: null, isHeld: true };
+  expect(stepOf(policy, 30, held)).toBe('notice');
+  expect(stepOf(policy, -14, held)).toBe('suspend');
+  expect(stepOf(policy, -14, { ...held, status: 'suspended' })).toBe('none');
+  const suspended = { ...held, status: 'suspended', isSuspendedByUs: true, announcedFor: 100 };
+  expect(stepOf(policy, -200, suspended)).toBe('none');
+  expect(stepOf(policy, 5, suspended)).toBe('resume');
 });
 
 test('the notice is the smallest one that is due', () => {
@@ -208,6 +218,24 @@ describe('the daily run', () => {
     expect((await run('2029-02-19')).offboarded).toEqual([mistyped]);
     await registry.query(`UPDATE tenants SET status = 'offboarding' WHERE tenant_id = :mistyped::uuid`, {
       mistyped,
+    });
+  });
+
+  test('a tenant with a legal hold is suspended, and offboarded after the hold is released', async () => {
+    const tenantId = await addTenant('2029-06-01');
+    const hold = (legalHold: string | null) =>
+      updateTenant(registry, tenantId, { legalHold }, { actor: 'o', ifMatch: undefined });
+    await hold('A court');
+    const texts: string[] = [];
+    const publish = async ({ message }: { message: string }) => void texts.push(message);
+    expect((await run('2029-06-15', { publish })).figures).toMatchObject({ suspended: 1, failures: 0 });
+    expect(texts).toEqual([expect.stringMatching(/It has a legal hold, so it is not offboarded/)]);
+    expect((await statusOf(tenantId))?.status).toBe('suspended');
+    expect(await run('2029-12-01')).toMatchObject({ offboarded: [], messages: [], failures: [] });
+    await hold(null);
+    expect((await run('2029-12-02')).offboarded).toEqual([tenantId]);
+    await registry.query(`UPDATE tenants SET status = 'offboarding' WHERE tenant_id = :tenantId::uuid`, {
+      tenantId,
     });
   });
 

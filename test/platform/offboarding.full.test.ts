@@ -7,6 +7,7 @@ import {
 } from '@aws-sdk/client-sfn';
 import { expect, test, vi } from 'vitest';
 import type { ErasureCertificate } from '../../functions/contracts/erasure-certificate.ts';
+import { strata } from '../infra/cli/run-command.ts';
 import { ended } from './backup-runs.ts';
 import {
   certificateOf,
@@ -95,6 +96,37 @@ test('an execution that is stopped in any phase is continued, up to the certific
   for (let first = 0; first < STATES.length; first += AT_ONCE) {
     await expectNothingLeft(await Promise.all(STATES.slice(first, first + AT_ONCE).map(stopped)));
   }
+});
+
+test('a legal hold of the grace period keeps the tenant until it is released', {
+  timeout: 300_000,
+}, async () => {
+  const token = await operatorToken();
+  const tenant = await plant();
+  const hold = async (legalHold: string | null) => {
+    const { status } = await call('PATCH', `/tenants/${tenant.slug}`, { token, body: { legalHold } });
+    expect(status).toBe(200);
+  };
+  const asked = await offboardOnceIdle(tenant.slug);
+  await hold('A court');
+  const { executionArn } = asked.body;
+  await vi.waitFor(
+    async () => {
+      const { status } = await states.send(new DescribeExecutionCommand({ executionArn }));
+      expect(status).toBe('SUCCEEDED');
+    },
+    { timeout: 150_000, interval: ASK_EVERY_MS },
+  );
+  expect(await hasEntered(executionArn, 'Held')).toBe(true);
+  const { body } = await call('GET', `/tenants/${tenant.slug}/offboarding`, { token });
+  expect(body).toMatchObject({ status: 'running', phase: 'grace', canBeCancelled: true, executionArn });
+  expect((await call('GET', `/tenants/${tenant.slug}`, { token })).body.status).toBe('offboarding');
+  await hold(null);
+  // The next recovery, which runs every five minutes.
+  const recovery = await strata(['tick', 'offboarding-recovery'], { AWS_ENDPOINT_URL: platform().awsUrl });
+  expect([recovery.code, recovery.error]).toEqual([0, '']);
+  const { certificate } = await certificateOf(tenant);
+  await expectNothingLeft([{ tenant, certificate }]);
 });
 
 test('what a tenant left with its dedicated database is erased: its final snapshot, and its key', {

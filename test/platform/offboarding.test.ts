@@ -191,6 +191,19 @@ describe('a tenant that stays', () => {
     const before = (await call('GET', '/employees', { token: admin })).body;
     expect((await call('GET', `/tenants/${slug}/offboarding`, { token })).status).toBe(404);
     expect((await call('POST', `/tenants/${slug}/offboarding/cancel`, { token })).status).toBe(409);
+    const hold = async (legalHold: unknown) => {
+      const { status, body } = await call('PATCH', `/tenants/${slug}`, { token, body: { legalHold } });
+      return [status, body.legalHold];
+    };
+    expect(await hold('Doe v. Initech')).toEqual([200, 'Doe v. Initech']);
+    expect((await call('GET', `/tenants/${slug}`, { token })).body.legalHold).toBe('Doe v. Initech');
+    for (const wrong of ['', ' ', 5, 'x'.repeat(501)]) expect((await hold(wrong))[0]).toBe(400);
+    const held = await offboard(slug);
+    expect([held.status, held.body.type]).toEqual([409, 'urn:strata:problem:conflict']);
+    expect(held.body.detail).toMatch(/has a legal hold/);
+    expect(JSON.stringify(held.body)).not.toContain('Doe');
+    expect((await call('GET', '/employees', { token: admin })).status).toBe(200);
+    expect(await hold(null)).toEqual([200, null]);
     const asked = await offboardOnceIdle(slug);
     expect(asked.status).toBe(202);
     expect((await offboard(slug)).status).toBe(409);

@@ -73,6 +73,7 @@ const hop = (changes: Partial<KnownHop>): KnownHop => ({
   committedAt: '2026-05-31T00:00:00Z',
   changedAt: '2026-05-31T00:00:00Z',
   snapshot: null,
+  samplesIn: [],
   ...changes,
 });
 
@@ -282,6 +283,32 @@ describe('where the data is', () => {
     expect(onboarded).toMatchObject([
       { kind: 'directory', where: 'registry of home region us: id, slug and region' },
     ]);
+  });
+
+  test('of a tenant that was the last one in shared tables of a region that it has left: samples of its columns there', () => {
+    const inEu = place({ region: 'eu', cellId: 'eu-1', isolationModel: 'schema', clusterArn: 'arn of eu-1' });
+    const left = hop({
+      state: 'cleaned',
+      source: place(),
+      target: schema,
+      samplesIn: ['employees', 'teams'],
+    });
+    const samples = (at: KnownPlace) =>
+      report(facts('business', at, { hops: [left] })).data.filter(({ kind }) => kind === 'former-place');
+    expect(samples(inEu)).toMatchObject([
+      {
+        region: 'us',
+        where: expect.stringMatching(
+          /^the shared tables of cell us-1.*samples of columns.*: employees, teams$/,
+        ),
+        keptDays: null,
+        until: null,
+        violates: ['residency'],
+      },
+    ]);
+    expect(samples(schema)).toMatchObject([{ violates: [] }]);
+    // Its rows are in these tables again.
+    expect(samples(place())).toEqual([]);
   });
 
   test('of a tenant in a region with a cache: its rows are there too', () => {

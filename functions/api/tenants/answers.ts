@@ -80,6 +80,7 @@ export const tenant = component(
     features: anyObject,
     monthlyRevenue: orNull(z.number()),
     subscriptionEndDate: orNull(z.iso.date()),
+    legalHold: orNull(z.string()),
     region: z.string(),
     apiUrl: orNull(z.string()),
     cellId: orNull(z.string()),

@@ -133,6 +133,7 @@ export const update = operatorRoute(
       features: z.nullish(document),
       complianceRequirements: z.optional(complianceRequirements),
       subscriptionEndDate: z.nullish(day),
+      legalHold: z.nullish(requiredText(500)),
       // With `force`, requirements are stored that the present place does not satisfy. The tenant then gets an offer.
       force: z.optional(z.boolean('must be true or false')),
       monthlyRevenue: z.nullish(

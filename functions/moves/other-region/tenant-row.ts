@@ -85,6 +85,7 @@ export async function leaveRegistry(
       billing_email: null,
       subscription_start_date: null,
       subscription_end_date: null,
+      legal_hold: null,
       monthly_revenue: null,
       features: null,
       compliance_requirements: columnValue('tenants.compliance_requirements', []),

@@ -2,6 +2,7 @@ import type pg from 'pg';
 import { joinedTransaction } from '../../database/ddl/ddl-connection.ts';
 import { TenantSchemaInUse } from '../../database/errors.ts';
 import { dropTenantSchema } from '../../database/provisioning/tenant-schema.ts';
+import { forgetErasedRows, tablesWithOldSamples } from '../../database/tables/column-samples.ts';
 import { exclusively } from '../../database/transfer/claim.ts';
 import { AttemptBusy } from '../../database/transfer/errors.ts';
 import { readPlacement } from '../../database/transfer/fence.ts';
@@ -10,26 +11,49 @@ import { eraseSharedRows } from '../../database/transfer/reshape/erase-shared-ro
 import { asOwnerOf } from '../../places/place-database.ts';
 import type { Hop } from '../hop.ts';
 
+export interface CleanUpOptions {
+  /** On `performance.now()`'s clock. */
+  readonly deadline: number;
+  /** Shared tables that had rows of the tenant. */
+  readonly tables: readonly string[];
+}
+
+export interface ReshapeCleanUp {
+  /** False: transactions still read there, another attempt or a refresh of the skills summary works, or time is up. */
+  readonly done: boolean;
+  /** Shared tables, or partitions, that are empty now, whose statistics still have samples of the tenant's columns. */
+  readonly samplesIn: readonly string[];
+}
+
+const NOT_DONE: ReshapeCleanUp = { done: false, samplesIn: [] };
+const NOTHING_LEFT: ReshapeCleanUp = { done: true, samplesIn: [] };
+
 /**
  * Drops what the tenant has left at the source of a committed reshape, once no transaction can be reading it any more. A tenant
- * that has come back meanwhile keeps everything.
- * @param deadline on `performance.now()`'s clock.
- * @returns not done: transactions still read there, another attempt works, or time is up; call it again.
+ * that has come back meanwhile keeps everything. Call it until it is done.
+ *
+ * Samples of columns in the planner's statistics are personal data too, and the cell may be in a region that the tenant leaves
+ * with a later hop of the same move: so they are replaced for every tenant that leaves shared tables. Those of a schema are
+ * dropped with it.
  */
-export async function cleanUpReshape(hop: Hop, deadline: number): Promise<{ readonly done: boolean }> {
+export async function cleanUpReshape(hop: Hop, options: CleanUpOptions): Promise<ReshapeCleanUp> {
   return asOwnerOf(hop.source, async (owner) => {
     try {
-      if (await hasOlderReaders(owner, hop.attempt.tenantId)) return { done: false };
-      if (hop.source.isolationModel === 'shared') return await eraseRows(owner, hop, deadline);
+      if (await hasOlderReaders(owner, hop.attempt.tenantId)) return NOT_DONE;
+      if (hop.source.isolationModel === 'shared') return await eraseRows(owner, hop, options);
       return await dropSchema(owner, hop);
     } catch (error) {
-      if (error instanceof AttemptBusy) return { done: false };
+      if (error instanceof AttemptBusy) return NOT_DONE;
       throw error;
     }
   });
 }
 
-async function eraseRows(owner: pg.Client, { attempt }: Hop, deadline: number): Promise<{ done: boolean }> {
+async function eraseRows(
+  owner: pg.Client,
+  { attempt }: Hop,
+  { deadline, tables }: CleanUpOptions,
+): Promise<ReshapeCleanUp> {
   const { tenantId } = attempt;
   // The tenant is back here, or was offboarded, which erases its rows.
   let hasNothingToErase = false;
@@ -47,10 +71,12 @@ async function eraseRows(owner: pg.Client, { attempt }: Hop, deadline: number): 
       { seconds: 600 },
     );
   const outcome = await eraseSharedRows(owner, tenantId, guarded, deadline);
-  return { done: outcome === 'erased' || hasNothingToErase };
+  if (hasNothingToErase) return NOTHING_LEFT;
+  if (outcome !== 'erased' || !(await forgetErasedRows(owner))) return NOT_DONE;
+  return { done: true, samplesIn: await tablesWithOldSamples(owner, tables) };
 }
 
-async function dropSchema(owner: pg.Client, { attempt, source }: Hop): Promise<{ done: boolean }> {
+async function dropSchema(owner: pg.Client, { attempt, source }: Hop): Promise<ReshapeCleanUp> {
   const { tenantId } = attempt;
   const { schemaName, roleName } = source;
   try {
@@ -60,5 +86,5 @@ async function dropSchema(owner: pg.Client, { attempt, source }: Hop): Promise<{
   } catch (error) {
     if (!(error instanceof TenantSchemaInUse)) throw error;
   }
-  return { done: true };
+  return NOTHING_LEFT;
 }

@@ -1,6 +1,7 @@
 import type pg from 'pg';
 import { joinedTransaction } from '../../database/ddl/ddl-connection.ts';
 import { dropTenantSchema } from '../../database/provisioning/tenant-schema.ts';
+import { analyzeSharedTables } from '../../database/tables/column-samples.ts';
 import { exclusively } from '../../database/transfer/claim.ts';
 import { readPlacement, revokeClaim } from '../../database/transfer/fence.ts';
 import { endSessionsOfAttempt } from '../../database/transfer/reshape/attempt-session.ts';
@@ -53,5 +54,7 @@ async function eraseTarget(owner: pg.Client, { attempt }: Hop): Promise<void> {
       },
       { seconds: 600 },
     );
-  await eraseSharedRows(owner, tenantId, guarded, Number.POSITIVE_INFINITY);
+  const outcome = await eraseSharedRows(owner, tenantId, guarded, Number.POSITIVE_INFINITY);
+  // Samples of the copied rows would stay in the statistics, also when the tenant goes to another region later.
+  if (outcome === 'erased') await analyzeSharedTables(owner);
 }

@@ -18,7 +18,7 @@ import { revive } from './revive.ts';
 import { rollouts } from './rollouts.ts';
 import { rotate, rotations } from './rotations.ts';
 import { login, logout, token, whoami } from './sign-in.ts';
-import { resume, suspend, tenant, tenants, users } from './tenants.ts';
+import { hold, release, resume, suspend, tenant, tenants, users } from './tenants.ts';
 import { tick } from './tick.ts';
 
 const help: Command = {
@@ -37,6 +37,8 @@ export const COMMANDS: readonly Command[] = [
   onboard,
   suspend,
   resume,
+  hold,
+  release,
   users,
   cells,
   alerts,

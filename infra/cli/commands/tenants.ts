@@ -1,5 +1,6 @@
 import { type ApiClient, bodyOf, type Schemas } from '../api-client.ts';
 import type { Command } from '../command.ts';
+import { UsageError } from '../errors.ts';
 import { abridged, shownJson } from '../shown-text.ts';
 import { fields, LISTING_FLAGS, minute, showList } from '../table.ts';
 
@@ -63,6 +64,31 @@ export const resume: Command = {
   run: async ({ words: [slug = ''] }, { api, screen }) => {
     await change(await api(), slug, { status: 'active' });
     screen.line(`${slug} is active`);
+    return true;
+  },
+};
+
+export const hold: Command = {
+  name: 'hold',
+  words: 'SLUG',
+  options: { reason: 'TEXT' },
+  summary: 'sets a legal hold: the tenant is not erased before it is released; --reason is needed',
+  run: async ({ words: [slug = ''], options }, { api, screen }) => {
+    const legalHold = options.get('reason');
+    if (legalHold === undefined) throw new UsageError('--reason TEXT says why the tenant must not be erased');
+    await change(await api(), slug, { legalHold });
+    screen.line(`${slug} has a legal hold`);
+    return true;
+  },
+};
+
+export const release: Command = {
+  name: 'release',
+  words: 'SLUG',
+  summary: 'removes the legal hold of a tenant; an offboarding that waited for it goes on',
+  run: async ({ words: [slug = ''] }, { api, screen }) => {
+    await change(await api(), slug, { legalHold: null });
+    screen.line(`${slug} has no legal hold`);
     return true;
   },
 };

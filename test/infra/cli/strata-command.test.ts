@@ -317,6 +317,18 @@ describe('tables', () => {
     ]);
   });
 
+  test('hold needs a reason, and release removes it', async () => {
+    peer.on('PATCH /tenants/globex', { body: tenant('globex') });
+    expect(await lines('hold', 'globex', '--reason', 'Doe v. Globex')).toEqual(['globex has a legal hold']);
+    expect(await lines('release', 'globex')).toEqual(['globex has no legal hold']);
+    const without = await strata(['hold', 'globex'], environment);
+    expect(without).toMatchObject({ code: 2, error: expect.stringContaining('--reason TEXT') });
+    expect(peer.requests.map(({ body }) => body)).toEqual([
+      { legalHold: 'Doe v. Globex' },
+      { legalHold: null },
+    ]);
+  });
+
   test('onboard sends what it is given, and with --watch waits for the end', async () => {
     const posted = tenant('mercy', { tier: 'enterprise', status: 'provisioning', reason: null });
     peer.on('POST /tenants', { status: 202, body: posted });
