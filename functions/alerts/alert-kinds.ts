@@ -123,7 +123,8 @@ export const ALERT_KINDS = {
     reads: 'registry',
     condition:
       'A move, restore, rollout, backup, export, onboarding, offboarding or rotation has been running for too long. Ends with it.',
-    advice: 'Look at its execution (strata executions); recovery takes up what is dead within five minutes.',
+    advice:
+      'Look at its execution (strata executions); recovery takes up what is dead within five minutes, a credential rotation within ten.',
   },
   'work-failed': {
     severity: 'warning',

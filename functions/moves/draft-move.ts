@@ -28,7 +28,7 @@ export interface DraftOptions {
 
 /**
  * Plans the hops of a tenant, which the caller has locked, to a target, and collects the rules that refuse the move.
- * @throws {TenantNotMovable} it has no place yet.
+ * @throws {TenantNotMovable} it has no place: it is being onboarded, in another region, or erased.
  * @throws {InvalidMoveInput} the target does not exist.
  */
 export async function draftMove(
@@ -40,6 +40,7 @@ export async function draftMove(
   const { tenantId, location, status } = tenant;
   if (status === 'elsewhere')
     throw new TenantNotMovable('The tenant lives in another region. Move it from there.');
+  if (status === 'offboarded') throw new TenantNotMovable('The tenant is offboarded.');
   if (!location) throw new TenantNotMovable('The tenant has no place yet.');
   const forbidden: Forbidden[] = [];
   if (status !== 'active') forbidden.push({ rule: 'status', detail: `The tenant is ${status}.` });

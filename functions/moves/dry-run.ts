@@ -27,7 +27,7 @@ export interface DryRun {
 /**
  * A dry run: plans the move, measures the tenant and lists the rules that refuse the move. Changes nothing.
  * @param survey given when the databases can be reached.
- * @throws {TenantNotMovable} it has no place yet.
+ * @throws {TenantNotMovable} it has no place, as in {@link draftMove}.
  * @throws {InvalidMoveInput} the target does not exist.
  */
 export async function dryRunMove(

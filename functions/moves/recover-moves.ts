@@ -13,7 +13,7 @@ import { registrySql } from '../registry/registry-sql.ts';
 import { replaceLeftSamples } from './clean-up-hop.ts';
 import { endMove } from './end-move.ts';
 import type { Hop } from './hop.ts';
-import { type HopRecord, type MoveRecord, selectHops, selectMoves } from './move-records.ts';
+import { type HopRecord, kindOf, type MoveRecord, selectHops, selectMoves } from './move-records.ts';
 import type { SettleOptions } from './settle-hop.ts';
 
 /** The end of an execution, as EventBridge reports it. */
@@ -137,9 +137,10 @@ export async function recoverMove(
   if (await mayStillRun(move, probes)) return false;
   const { statusOf = executions.executionStatus, deadline, regions, caches } = probes;
   const failed = move.executionArn !== null && (await statusOf(move.executionArn)) === 'failed';
+  const kind = kindOf(move);
   const reason = move.abortRequested
-    ? 'The move was aborted.'
-    : 'The workflow of the move ended before the move was done.';
+    ? `The ${kind} was aborted.`
+    : `The workflow of the ${kind} ended before the ${kind} was done.`;
   await endMove(registry, move.moveId, {
     stopped: { status: failed && !move.abortRequested ? 'failed' : 'aborted', reason },
     actor: { id: 'move-recover', type: 'system' },

@@ -12,6 +12,12 @@ export function shownText(text: string): string {
   return text.replace(ACTIVE, (character) => NAMES[character] ?? escaped(character));
 }
 
+/** At most that many characters of a text, for a column of a list; what is left out is an ellipsis. */
+export function abridged(text: string, most: number): string {
+  const characters = [...text];
+  return characters.length <= most ? text : `${characters.slice(0, most - 1).join('')}…`;
+}
+
 /** JSON of a value that is safe on any terminal; it parses to the same value. */
 export function shownJson(value: unknown): string {
   const json = JSON.stringify(value, null, 2);

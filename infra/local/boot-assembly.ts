@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { readCloudAssembly } from './assembly/cloud-assembly.ts';
 import { CrossRegionReferences } from './assembly/cross-region-references.ts';
 import { CustomResources } from './assembly/custom-resources.ts';
+import { rememberDatabaseStacks, requireDatabaseStacks } from './assembly/database-stacks.ts';
 import { ignoredResourceFactories, passiveResourceTypes } from './assembly/passive-resource-types.ts';
 import { TemplateDeployer } from './assembly/template-deployer.ts';
 import { createAwsEndpoint } from './aws/create-aws-endpoint.ts';
@@ -204,6 +205,9 @@ export async function bootAssembly(
   if (clusters.hasKnown) await progress.phase('starting the databases', () => starting);
   signal.throwIfAborted();
   const assembly = readCloudAssembly(output);
+  requireDatabaseStacks(state, assembly.stacks);
+  // Before they are deployed: a killed start may have registered what it deployed.
+  rememberDatabaseStacks(state, assembly.stacks);
   context.assets = assembly.assets;
   homeRegion = assembly.homeRegion;
   const regions = new Set([homeRegion, ...assembly.stacks.map(({ region }) => region)]);

@@ -5,6 +5,7 @@
  * States: idle ⇄ deploying; a second deployment is refused meanwhile.
  */
 import { type AssemblyStack, readCloudAssembly } from './assembly/cloud-assembly.ts';
+import { rememberDatabaseStacks, requireDatabaseStacks } from './assembly/database-stacks.ts';
 import { AssetNotFound, DeploymentRunning, PlatformError } from './errors.ts';
 import {
   type Assets,
@@ -60,6 +61,7 @@ export class Deployments {
    * Deploys an assembly. Requests are served throughout, each by the version that it began with.
    * @param directory of the assembly; functions run from there from now on, so it must stay
    * @throws {DeploymentRunning} {@link AssemblyError}
+   * @throws {DatabaseStackMissing} when the assembly lacks a stack that has databases here
    * @throws {PlatformError} when the assembly has a region that the platform was not started with
    */
   async deploy(directory: string, options: DeploymentOptions = {}): Promise<DeploymentOutcome> {
@@ -89,7 +91,10 @@ export class Deployments {
     for (const stack of stacks) {
       const outcome = await this.#deployStack(stack, failAfter, report);
       outcomes.push(outcome);
-      if (!FAILED.has(outcome.status)) continue;
+      if (!FAILED.has(outcome.status)) {
+        rememberDatabaseStacks(context.state, [stack]);
+        continue;
+      }
       const status = ROLLED_BACK.has(outcome.status) ? 'rolled-back' : 'rollback-failed';
       return { status, stacks: outcomes, reason: outcome.reason ?? '' };
     }
@@ -130,6 +135,7 @@ export class Deployments {
         `stack ${foreign.name} is in ${foreign.region}, which the platform was started without: start it again with that region`,
       );
     }
+    requireDatabaseStacks(this.#options.context.state, stacks);
     if (failAfter === undefined) return;
     const isThere = stacks.some(({ name, template }) =>
       Object.keys(template.Resources).some((logicalId) => failAfter === `${name}/${logicalId}`),

@@ -30,6 +30,17 @@ export class AssemblyError extends PlatformError {
   override name = 'AssemblyError';
 }
 
+/** The assembly lacks a stack whose databases, with their data, belong to the state. */
+export class DatabaseStackMissing extends PlatformError {
+  override name = 'DatabaseStackMissing';
+
+  constructor(stack: string) {
+    super(
+      `the app has no stack ${stack}, whose databases are in this state: give it the same configuration and variables as before (STRATA_CELLS, STRATA_REGIONS), or start over with --fresh`,
+    );
+  }
+}
+
 /** A resource of a stack could not be created. */
 export class DeployError extends PlatformError {
   override name = 'DeployError';

@@ -105,6 +105,14 @@ describe('what forbids a move', () => {
     expect((await draft(await world.addTenant({ status }), { tier: 'business' })).rules).toEqual(['status']);
   });
 
+  test('a tenant that is erased, which says so', async () => {
+    const tenantId = await world.addTenant({ status: 'offboarded' });
+    await world.registry.query('DELETE FROM tenant_database_routing WHERE tenant_id = :tenantId::uuid', {
+      tenantId,
+    });
+    await expect(draft(tenantId, { tier: 'business' })).rejects.toThrow('The tenant is offboarded.');
+  });
+
   test('a cell of another residency, a full one, one that is closed', async () => {
     const tenantId = await world.addTenant();
     expect((await draft(tenantId, { cell: 'e1' })).rules).toEqual(['residency']);

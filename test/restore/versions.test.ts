@@ -69,12 +69,15 @@ test.each(sampled([1], [1, 2]))(
     const backup = await world.backUp(tenant);
     expect(backup.schemaVersion).toBe(version);
     const columns = new Map(backup.tables.map((table) => [table.name, table.columns]));
-    const known = restoredTables.map((table) => ({
-      name: table.name,
-      columns: Object.fromEntries(
-        Object.entries(table.columns).filter(([name]) => columns.get(table.name)?.includes(name)),
-      ),
-    }));
+    // A table that is younger than the version has no rows in it.
+    const known = restoredTables
+      .filter(({ name }) => columns.has(name))
+      .map((table) => ({
+        name: table.name,
+        columns: Object.fromEntries(
+          Object.entries(table.columns).filter(([name]) => columns.get(table.name)?.includes(name)),
+        ),
+      }));
     const original = await world.rows(tenant.tenantId, known as unknown as typeof restoredTables);
     expect(original.employees?.length).toBeGreaterThan(0);
 

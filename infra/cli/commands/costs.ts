@@ -1,7 +1,7 @@
 import { bodyOf, type Schemas, tenantPath } from '../api-client.ts';
 import type { Arguments, Command } from '../command.ts';
 import { UsageError } from '../errors.ts';
-import { bytesText, shownJson } from '../shown-text.ts';
+import { bytesText, counted, shownJson } from '../shown-text.ts';
 import { fields, LISTING_FLAGS, showList, table } from '../table.ts';
 
 const RANGE = { from: 'DAY', to: 'DAY' } as const;
@@ -92,7 +92,7 @@ export const costs: Command = {
     screen.line('');
     const { from, to, days, pricesAsOf, priceBand, margin, monthlyRevenue } = found;
     const summary = {
-      period: `${from} to ${to}, ${days} days`,
+      period: `${from} to ${to}, ${counted(days, 'day')}`,
       total: dollarsText(found.total),
       monthly: dollarsText(found.monthly),
       'prices as of': pricesAsOf,

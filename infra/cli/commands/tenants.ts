@@ -1,8 +1,11 @@
 import { type ApiClient, bodyOf, type Schemas } from '../api-client.ts';
 import type { Command } from '../command.ts';
 import { UsageError } from '../errors.ts';
-import { shownJson } from '../shown-text.ts';
+import { abridged, shownJson } from '../shown-text.ts';
 import { fields, LISTING_FLAGS, minute, showList } from '../table.ts';
+
+/** Characters of a name in the list; names may have 255, and one of these would widen every line. */
+const NAME_IN_LIST = 40;
 
 export const tenants: Command = {
   name: 'tenants',
@@ -16,7 +19,7 @@ export const tenants: Command = {
       titles: ['slug', 'name', 'tier', 'model', 'cell', 'residency', 'status'],
       rowOf: (one) => [
         one.slug,
-        one.name,
+        abridged(one.name, NAME_IN_LIST),
         one.tier,
         one.isolationModel,
         one.cellId,

@@ -59,6 +59,14 @@ describe('tables', () => {
     expect(peer.requests.map(({ authorization }) => authorization)).toEqual(['Bearer a.b.c', 'Bearer a.b.c']);
   });
 
+  test('a long name is abridged in the list only', async () => {
+    const long = tenant('globex', { name: '🙂'.repeat(255) });
+    peer.on('GET /tenants?limit=200', { body: { items: [long], nextCursor: null } });
+    peer.on('GET /tenants/globex', { body: long });
+    expect((await lines('tenants'))[1]).toMatch(/^globex {2}🙂{39}… {2}/u);
+    expect(await lines('tenant', 'globex')).toContainEqual(expect.stringMatching(/^name +🙂{255}$/u));
+  });
+
   test('a tenant is all its fields', async () => {
     peer.on('GET /tenants/globex', { body: tenant('globex', { maxUsers: null, features: { sso: true } }) });
     const shown = await lines('tenant', 'globex');
