@@ -29,10 +29,21 @@ const alone = [
 
 const project = (
   name: string,
-  { include, exclude = [], ...options }: TestProjectInlineConfiguration['test'] & { include: string[] },
+  {
+    include,
+    exclude = [],
+    setupFiles = [],
+    ...options
+  }: TestProjectInlineConfiguration['test'] & { include: string[]; setupFiles?: string[] },
 ) => ({
   extends: true as const,
-  test: { name, include, exclude: [...exclude, ...rest, foreign], ...options },
+  test: {
+    name,
+    include,
+    exclude: [...exclude, ...rest, foreign],
+    setupFiles: ['test/quiet-logs.ts', ...setupFiles],
+    ...options,
+  },
 });
 
 /** In this order: the shared platform and the assemblies become ready beside the first files, and short ones come last. */

@@ -138,10 +138,10 @@ test('a warm call takes a few milliseconds', async () => {
   expect(times[25]).toBeLessThan(25);
 });
 
-test('a cluster of the last start answers before its own stack is deployed again', async () => {
+test('a cluster of the last start answers although its own stack is not deployed again', async () => {
   const { fixture } = api;
-  await fixture.restart(() => {
-    writeAssembly(join(fixture.stateDir, '..', 'cdk.out'), [{ name: 'Other', resources: role('Any', []) }]);
-  });
+  // Of another region: a start may leave out whole regions only.
+  const other = { name: 'Other', region: 'eu-west-1', resources: role('Any', []) };
+  await fixture.restart(() => void writeAssembly(join(fixture.stateDir, '..', 'cdk.out'), [other]));
   expect(await value('SELECT 1')).toEqual({ longValue: 1 });
 });
