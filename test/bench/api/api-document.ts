@@ -18,9 +18,8 @@ in a random order for each round.
 - **mixed load**: eight clients that send the next request when the last one is answered: seven of ten read one of twenty
   employees, one reads the skills, two change an employee. The tenants' limits of requests are lifted.
 
-The goal of 2× at the session is not met, for a physical reason: both ways are one round trip. A pipelined read of the
-database, with BEGIN, \`enter\` and COMMIT, costs little more than its query, and Valkey is asked over TLS, too: for the
-value, and whether its place is closed. With a distance of 1 ms in a real network both cost about that. So the cache takes
-load off the databases; it does not make single reads much faster.
+Both ways are one round trip: a pipelined read of the database, with BEGIN, \`enter\` and COMMIT, costs little more than its
+query, and Valkey is asked over TLS, too: for the value, and whether its place is closed. With a distance of 1 ms in a real
+network both cost about that. So the cache takes load off the databases; over HTTP it does not make single reads much faster.
 `;
 }
