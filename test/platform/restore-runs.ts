@@ -26,14 +26,17 @@ export interface RestoreRequest {
   readonly headers?: Record<string, string>;
 }
 
-/** Asks for a restore, or for an undo; answers what the API answers, once no other test's rollout is in the way. */
+/** Refusals because of what another test does with what all tests share: a rollout, other passwords of a cell. */
+export const BUSY_WITH_ANOTHER_TEST = /rollout is running|credentials that .* depends on are being replaced/;
+
+/** Asks for a restore, or for an undo; answers what the API answers, once no other test is in the way. */
 export async function askRestore(slug: string, body: unknown, { undoOf, headers = {} }: RestoreRequest = {}) {
   const path = `/tenants/${slug}/restores${undoOf === undefined ? '' : `/${undoOf}/undo`}`;
   const token = await operatorToken();
   return vi.waitUntil(
     async () => {
       const answer = await call('POST', path, { token, body, headers });
-      return /rollout is running/.test(String(answer.body?.detail)) ? undefined : answer;
+      return BUSY_WITH_ANOTHER_TEST.test(String(answer.body?.detail)) ? undefined : answer;
     },
     { timeout: 60_000, interval: ASK_EVERY_MS },
   );
