@@ -9,8 +9,9 @@
  *                                    └── the point of no return
  *
  * Every phase may run any number of times: the registry records what is done. A cancelled offboarding ends its execution at
- * the next phase, as succeeded, and so does one whose tenant has a legal hold at the end of its grace period. Before the erasure a failure ends the offboarding, and the tenant is again what it was. In
- * the erasure a failed or stopped execution is followed by another one, which recovery starts.
+ * the next phase, as succeeded, and so does one whose tenant has a legal hold at the end of its grace period. Before the
+ * erasure a failure ends the offboarding, and the tenant is again what it was. In the erasure a failed or stopped execution
+ * is followed by another one, which recovery starts.
  *
  * State: { executionArn, input, offboarding: { offboardingId, tenantId, erasing, ended }, step: the last phase's result }.
  */

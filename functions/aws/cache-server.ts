@@ -92,18 +92,19 @@ export class CacheServer {
     parameters: readonly (string | number)[],
     limitMs?: number,
   ): Promise<CacheAnswer | undefined> {
-    return (await this.runTogether([{ script, key, parameters }], limitMs))?.[0];
+    const values = await this.runTogether([{ script, key, parameters }], limitMs);
+    return values && { value: values[0] };
   }
 
   /**
    * Runs scripts in one round trip, in their order. What others run may come in between.
    * @param limitMs how long the caller waits.
-   * @returns an answer for each; undefined when one is missing: each script may have run or not.
+   * @returns the value of each; undefined when one is missing: each script may have run or not.
    */
   async runTogether(
     calls: readonly CacheCall[],
     limitMs = this.#options.limitMs,
-  ): Promise<readonly CacheAnswer[] | undefined> {
+  ): Promise<readonly unknown[] | undefined> {
     if (calls.length === 0) return [];
     const isTrial = this.#failures >= FAILURES;
     if (this.#hasEnded || (isTrial && !this.#beginTrial())) return undefined;
@@ -113,7 +114,7 @@ export class CacheServer {
     try {
       const values = await within(deadline - performance.now(), send(connection, calls));
       this.#succeeded();
-      return values.map((value) => ({ value }));
+      return values;
     } catch (error) {
       this.#failed(error, isTrial);
       return undefined;

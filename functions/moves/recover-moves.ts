@@ -106,7 +106,7 @@ export async function recoverMoves(registry: Registry, options: RecoverOptions =
   return recovered;
 }
 
-/** Hops whose clean-up has left samples of columns, at sources that exist: a cell may have been removed. */
+/** Hops whose clean-up left samples of columns. The cell of the source still exists: an operator may remove cells. */
 const leftSamples: Parameters<typeof selectHops>[1] = (all) =>
   all
     .where('h.state', '=', 'cleaned')

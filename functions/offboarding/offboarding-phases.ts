@@ -147,7 +147,7 @@ export async function beginGrace(
  * The point of no return, under the lock of the tenant's row: no other work of the tenant runs, and none begins later,
  * because the tenant is `offboarded`. Hops of former moves no longer need their sources, and proxies no secrets of them.
  *
- * In a region that the tenant has left, the erasure cannot be refused. It waits here until the work there has ended: an
+ * The erasure cannot be refused in a region that the tenant has left. It waits until the work there has ended: an
  * export that was requested before the move would write objects after the search of the bucket.
  * @throws {TenantHeld} nothing was changed: the offboarding waits for the release of the hold, see {@link failOffboarding}.
  * @throws {TenantBusy} nothing was changed; call it again later.

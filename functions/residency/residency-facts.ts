@@ -38,7 +38,7 @@ export interface KnownHop {
   readonly changedAt: string;
   /** Name of the final snapshot of a dedicated database that was deleted. */
   readonly snapshot: string | null;
-  /** Empty shared tables of the source that its clean-up has left with samples of the tenant's columns. */
+  /** Shared tables of the source that are empty, and still have samples of the tenant's columns. */
   readonly samplesIn: readonly string[];
 }
 

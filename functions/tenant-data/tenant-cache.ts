@@ -141,13 +141,13 @@ export class TenantCache implements CachedData {
     for (;;) {
       const token = randomUUID();
       const known = source.inMemory ? this.#memory.get(own) : undefined;
-      const [closed, answer] =
+      const [isClosed, answer] =
         (await this.#server.runTogether([
           { script: IS_CLOSED, key: cacheKey(place, cacheNames.place), parameters: [] },
           { script: READ, key, parameters: [token, this.#times.leaseMs, shape, known?.version ?? ''] },
         ])) ?? [];
-      const [state, text, version] = (answer?.value ?? []) as string[];
-      if (closed?.value !== 0) {
+      const [state, text, version] = (answer ?? []) as string[];
+      if (isClosed !== 0) {
         // Closed, or without an answer.
         if (state === 'lease') await this.#server.run(RELEASE, key, [token]);
         return source.load();

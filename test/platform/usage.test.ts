@@ -72,7 +72,13 @@ test('a tenant’s requests are counted to its day, with their bytes and databas
   const { requests, errors, actingUsers, bytesIn, bytesOut, databaseMs, requestMs } = figures;
   await aggregate();
   expect(await usageToday()).toMatchObject({
-    ...{ requests, errors, actingUsers, bytesIn, bytesOut, databaseMs, requestMs },
+    requests,
+    errors,
+    actingUsers,
+    bytesIn,
+    bytesOut,
+    databaseMs,
+    requestMs,
   });
 });
 

@@ -285,7 +285,7 @@ describe('where the data is', () => {
     ]);
   });
 
-  test('of a tenant that was the last one in shared tables of a region that it has left: samples of its columns there', () => {
+  test('of the last tenant of shared tables, after it left their region: samples of its columns stay there', () => {
     const inEu = place({ region: 'eu', cellId: 'eu-1', isolationModel: 'schema', clusterArn: 'arn of eu-1' });
     const left = hop({
       state: 'cleaned',

@@ -8,7 +8,7 @@ export async function overConnection<T>(
   connection: pg.ClientConfig,
   work: (client: pg.Client) => Promise<T>,
 ): Promise<T> {
-  // Whoever imports the platform's index does not wait for it.
+  // Most commands import the platform's index and never connect.
   const { default: driver } = await import('pg');
   const client = new driver.Client(connection);
   // A server that ends between two queries fails the next one; without a listener the event would end the platform.
